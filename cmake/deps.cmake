@@ -1,0 +1,23 @@
+# Third-party packages, each as one imported target deps::NAME. Debian 12 ships them with different manners: some have
+# CMake packages, some only pkg-config.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+function(postback_dep name)
+	pkg_check_modules(${name} REQUIRED IMPORTED_TARGET ${ARGN})
+	add_library(deps::${name} ALIAS PkgConfig::${name})
+endfunction()
+
+postback_dep(rabbitmq librabbitmq>=0.11)
+postback_dep(event libevent>=2.1 libevent_pthreads>=2.1)
+postback_dep(curl libcurl>=7.88)
+postback_dep(jansson jansson>=2.14)
+postback_dep(yaml yaml-0.1)
+postback_dep(sqlite sqlite3>=3.38)
+postback_dep(openssl libcrypto>=3.0)
+postback_dep(cmocka cmocka)
+postback_dep(systemd libsystemd)
+
+# Debian's package is called msgpack, its C library msgpackc, and its pkg-config file stands for the C++ one.
+find_package(msgpack REQUIRED)
+add_library(deps::msgpack ALIAS msgpackc)

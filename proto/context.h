@@ -1,0 +1,29 @@
+/*
+ * The context: what Postback itself must know of a task when only its reply arrives. The gateway writes it into the
+ * request, whoever runs the task copies it, the notifier reads it. Opaque to everybody else. The tenant is safe against
+ * a forging worker because the id's check covers it.
+ */
+#ifndef PROTO_CONTEXT_H
+#define PROTO_CONTEXT_H
+
+#include "base/buf.h"
+#include "proto/decode.h"
+#include "proto/id.h"
+
+struct context {
+	struct slice tenant;   /* required */
+	struct slice task;     /* required: the name */
+	struct slice metadata; /* JSON object text; unset: none */
+	struct slice
+		deliver;    /* JSON array text of normalised deliveries, one for each receiver; unset: none */
+	struct id batch;    /* zero: none */
+	struct id retry_of; /* zero: none */
+	bool has_next;	    /* rows wait for this task's outcome (a chain or `then`) */
+	bool is_inline;	    /* inline lane: the reply goes to an open connection, nothing is stored */
+};
+
+int context_encode(const struct context *c, struct buf *out);
+/* As request_decode. */
+int context_decode(struct slice bytes, struct context *out, struct decode_error *error);
+
+#endif
