@@ -1,0 +1,334 @@
+/*
+ * What Postback remembers: tasks with their results, rows for everything that happens later, idempotency keys, batches,
+ * dead letters. One interface; sqlite behind it (postgres later). Asynchronous: a call hands its work to the store's own
+ * threads (one writes, group-committing what waits; one reads) and the callback comes on the loop, never inside the call.
+ *
+ * Every call returns 0 and later exactly one callback, or a negative errno and none: -EAGAIN (too much is waiting),
+ * -ENOMEM, -ENOTCONN (the store is not up). In a callback rc is 0 or -EIO (the store failed; nothing was changed),
+ * or what the call's comment says. What a call is given is copied; what a callback is given is borrowed until it returns.
+ *
+ * Writes are durable (committed, synced) when their callback says 0, and each call is one transaction: all or nothing.
+ * Times are milliseconds since the epoch and come from the caller: the store reads no clock.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "proto/id.h"
+#include "proto/request.h"
+#include "proto/state.h"
+#include "runtime/loop.h"
+
+struct store;
+
+struct store_options {
+	const char *url; /* "sqlite:PATH"; copied */
+	int64_t task_ttl_ms;
+	int64_t result_ttl_ms;
+	size_t queue_max; /* calls waiting; 0: 65536 */
+	/* Told on the loop when it is up (opened, migrated), lost and up again; `why` for people, no secrets. */
+	void (*on_state)(bool is_up, const char *why, void *arg);
+	void *arg;
+};
+
+/* 0, or -EINVAL for a URL that names no known store (with `why` written), -ENOMEM. Opening itself goes on in the thread. */
+int store_new(
+	struct loop *loop, const struct store_options *opt, char *why, size_t why_len, struct store **out);
+/* Ends the writes that were handed over, then the threads. No callback comes after. */
+void store_free(struct store *s);
+bool store_is_up(const struct store *s);
+
+typedef void store_done_cb(int rc, void *arg);
+
+/* ---- keys of ids ---- */
+
+#define STORE_KEYS_MAX 8
+
+/* The keys in use, the first for minting; the very first start mints one. */
+typedef void store_keys_cb(int rc, const struct id_key *keys, size_t len, void *arg);
+int store_keys(struct store *s, store_keys_cb *cb, void *arg);
+/* Makes `key` the one for minting (from a key file), keeping the others for verifying. Same callback, afterwards. */
+int store_keys_add(struct store *s, const struct id_key *key, int64_t now_ms, store_keys_cb *cb, void *arg);
+
+/* ---- tasks: reading ---- */
+
+struct store_error {
+	struct slice type; /* unset: no error */
+	struct slice message;
+	bool retryable;
+	int32_t status;
+	struct slice data; /* JSON text; unset: none */
+};
+
+enum store_presence {
+	STORE_ABSENT,
+	STORE_PRESENT,
+	STORE_TOMBSTONE, /* was there, its lifetime passed: only id, tenant and presence count */
+};
+
+struct store_task {
+	enum store_presence presence;
+	struct id id;
+	struct slice tenant, task;
+	enum task_state state;
+	uint32_t attempt;
+	int64_t created_at_ms;
+	int64_t due_at_ms;	/* scheduled: when it may run; 0: waits for another task or batch */
+	int64_t started_at_ms;	/* 0: never */
+	int64_t finished_at_ms; /* 0: not yet */
+	uint64_t rev;		/* counts every change, from 1 */
+	struct slice progress;	/* JSON text; unset: none */
+	struct slice metadata;	/* JSON object text; unset: none */
+	struct slice worker;
+	struct store_error error;
+	struct slice content_type; /* of the result; unset: there is no result */
+	int64_t result_len;
+	bool result_is_json;
+	struct slice result; /* with STORE_WITH_RESULT */
+	struct slice
+		request; /* with STORE_WITH_REQUEST: the encoded request, where it was kept; unset: not */
+	struct id waits_for, batch, retry_of; /* zero: none */
+	uint32_t deliveries_pending, deliveries_delivered, deliveries_dead;
+};
+
+#define STORE_WITH_RESULT  1u /* any result */
+#define STORE_WITH_JSON	   2u /* the result only when it is JSON */
+#define STORE_WITH_REQUEST 4u
+
+#define STORE_READ_MAX 256
+
+/* `tasks[i]` belongs to ids[i]; STORE_ABSENT where there is none. len <= STORE_READ_MAX. */
+typedef void store_tasks_cb(int rc, const struct store_task *tasks, size_t len, void *arg);
+int store_tasks_get(
+	struct store *s, const struct id *ids, size_t len, unsigned with, store_tasks_cb *cb, void *arg);
+
+struct store_list_query {
+	struct slice tenant;
+	bool has_state;
+	enum task_state state;
+	struct slice task; /* unset: any */
+	struct id before;  /* cursor: only older ones; zero: from the newest */
+	size_t limit;	   /* <= STORE_READ_MAX */
+};
+/* Newest first, without results. */
+int store_tasks_list(struct store *s, const struct store_list_query *q, store_tasks_cb *cb, void *arg);
+
+struct store_task_count {
+	struct slice task;
+	uint64_t scheduled, running;
+};
+typedef void store_counts_cb(int rc, const struct store_task_count *counts, size_t len, void *arg);
+/* For each task name of the tenant with unfinished rows. */
+int store_tasks_count(struct store *s, struct slice tenant, store_counts_cb *cb, void *arg);
+
+/* A number that changes whenever any process changed the store; cheap, for waiters. */
+typedef void store_version_cb(int rc, uint64_t version, void *arg);
+int store_version(struct store *s, store_version_cb *cb, void *arg);
+
+/* ---- tasks: what happens later ---- */
+
+enum store_wait { STORE_WAITS_NOT, STORE_WAITS_TASK, STORE_WAITS_BATCH };
+
+/* A task that is to run later: delayed, or after another. It starts as `scheduled`. */
+struct store_later {
+	struct id id;
+	struct slice tenant, task;
+	int64_t created_at_ms;
+	int64_t due_at_ms; /* used with STORE_WAITS_NOT */
+	enum store_wait waits;
+	struct id
+		waits_for; /* task: due when it has succeeded, canceled when it ends otherwise; batch: when all ended */
+	bool wants_previous;  /* its payload gets `previous` when it becomes due */
+	struct slice request; /* encoded; attempt 1 */
+	struct slice metadata;
+	struct id batch, retry_of;
+};
+int store_later_insert(
+	struct store *s, const struct store_later *tasks, size_t len, store_done_cb *cb, void *arg);
+/* Takes back what store_later_insert made, when the task they wait for could not be published. */
+int store_later_undo(struct store *s, const struct id *ids, size_t len, store_done_cb *cb, void *arg);
+
+struct store_batch {
+	bool found;
+	struct id id;
+	struct slice tenant;
+	int64_t created_at_ms;
+	uint32_t total, done;
+	bool sealed;
+	struct slice document; /* JSON text kept for the gateway: what became of each item at submission */
+	struct slice ids;      /* 16 bytes an accepted item */
+};
+/* Made before its items are published: no item is counted done before its batch is there. */
+int store_batch_insert(struct store *s, const struct id *id, struct slice tenant, int64_t now_ms,
+	store_done_cb *cb, void *arg);
+/* When all items had their answer: these were accepted. What waits for the batch becomes due when all have ended. */
+int store_batch_seal(struct store *s, const struct id *id, const struct id *accepted, size_t len,
+	struct slice document, int64_t now_ms, store_done_cb *cb, void *arg);
+/* `counts` by state of its items follow in tasks_by_state; queued ones that have no row are counted as queued. */
+typedef void store_batch_cb(
+	int rc, const struct store_batch *batch, const uint32_t by_state[TASK_STATES], void *arg);
+int store_batch_get(struct store *s, const struct id *id, store_batch_cb *cb, void *arg);
+
+/* ---- idempotency ---- */
+
+#define STORE_HASH_LEN 32
+
+struct store_claim {
+	struct slice tenant;
+	struct slice key;
+	uint8_t hash[STORE_HASH_LEN]; /* of the request: method, path, query, content type, body */
+	struct id id;		      /* the id that the request would get */
+	int64_t now_ms;
+	int64_t lease_ms; /* in flight at most so long; then somebody may take it up again */
+	int64_t keep_ms;  /* 24 h */
+};
+enum store_claim_state {
+	STORE_CLAIM_NEW,      /* go on with the id given */
+	STORE_CLAIM_RESUME,   /* an earlier try ended unknown: go on with the id in the callback */
+	STORE_CLAIM_ANSWERED, /* `answer` is what was kept */
+	STORE_CLAIM_IN_FLIGHT,
+	STORE_CLAIM_MISMATCH, /* same key, other request */
+};
+typedef void store_claim_cb(
+	int rc, enum store_claim_state state, const struct id *id, struct slice answer, void *arg);
+int store_claim(struct store *s, const struct store_claim *c, store_claim_cb *cb, void *arg);
+enum store_claim_end {
+	STORE_CLAIM_KEEP,    /* with the answer, replayed from now on */
+	STORE_CLAIM_RELEASE, /* nothing happened: the key is free again */
+	STORE_CLAIM_UNKNOWN, /* the id stays reserved, the next try resumes it */
+};
+int store_claim_end(struct store *s, struct slice tenant, struct slice key, enum store_claim_end how,
+	struct slice answer, store_done_cb *cb, void *arg);
+
+/* ---- what becomes of tasks (notifier) ---- */
+
+enum store_event_kind {
+	STORE_EVENT_STARTED,
+	STORE_EVENT_PROGRESS,
+	STORE_EVENT_RETRY,
+	STORE_EVENT_SUCCEEDED,
+	STORE_EVENT_FAILED,
+	STORE_EVENT_CANCELED,
+	STORE_EVENT_DEAD,
+};
+
+struct store_event {
+	enum store_event_kind kind;
+	struct id id;
+	uint32_t attempt;
+	uint64_t seq;
+	struct slice tenant, task; /* from the context: the row may have to be made from this alone */
+	struct slice metadata;
+	struct id batch, retry_of;
+	bool has_next;
+	struct slice
+		deliver; /* JSON array of normalised deliveries, made into rows with the terminal state */
+	int64_t at_ms;	 /* now */
+	int64_t started_at_ms, finished_at_ms;
+	struct slice result, content_type;
+	bool result_is_json;
+	struct store_error error;
+	struct slice progress; /* JSON text */
+	struct slice worker;
+	struct slice request; /* retry, failed, dead: kept */
+	int64_t retry_at_ms;  /* retry: when attempt + 1 becomes due */
+};
+
+struct store_applied {
+	int rc;		  /* 0, or -EBADMSG: this event alone cannot be stored (rest of the batch was) */
+	bool has_changed; /* false: stale or repeated, nothing was done */
+	bool has_due;	  /* rows became due now */
+	uint64_t rev;
+	enum task_state state;
+};
+/*
+ * One transaction for the batch, by the merge rule (store/merge.h): rows, results, the rows for what comes next
+ * (deliveries, the next attempt, what waited for this one), batch counts. An event that fails by itself is told in its
+ * store_applied; rc is -EIO only when nothing was stored. len <= STORE_EVENTS_MAX.
+ */
+#define STORE_EVENTS_MAX 256
+typedef void store_apply_cb(int rc, const struct store_applied *applied, size_t len, void *arg);
+int store_apply(struct store *s, const struct store_event *events, size_t len, store_apply_cb *cb, void *arg);
+
+/* DELETE: a scheduled task is canceled at once (with all that waits for it); others by the processor. */
+enum store_cancel {
+	STORE_CANCEL_DONE,
+	STORE_CANCEL_NOT_HERE /* queued or running: ask the processors */,
+	STORE_CANCEL_TOO_LATE
+};
+typedef void store_cancel_cb(int rc, enum store_cancel what, void *arg);
+int store_task_cancel(struct store *s, const struct id *id, int64_t now_ms, store_cancel_cb *cb, void *arg);
+
+/* ---- due rows ---- */
+
+#define STORE_DUE_MAX 256
+
+/* One thing to do now, claimed until its lease ends. */
+struct store_due {
+	struct id row; /* of this delivery; for channel "task" unique by task and attempt */
+	struct id task_id;
+	struct slice channel; /* "task", "webhook", "email", "sms" */
+	struct slice target;  /* JSON object text; unset for "task" */
+	uint32_t attempt;     /* channel task: attempt to publish; else tries made before */
+	int64_t due_at_ms;
+	struct store_task task; /* as it is now; for "task" with request; others with a JSON result */
+	bool wants_previous;
+	struct store_task
+		previous;	  /* the task it waited for, with result; presence says whether still there */
+	struct id previous_batch; /* zero: it did not wait for a batch */
+	uint32_t previous_counts[TASK_STATES];
+};
+/* next_due_ms: when the earliest unclaimed row becomes due; INT64_MAX: none. */
+typedef void store_due_cb(int rc, const struct store_due *due, size_t len, int64_t next_due_ms, void *arg);
+/* `owner`: random number of the process. Channels: a comma separated list of those to claim, NULL for all. */
+int store_due_claim(struct store *s, uint64_t owner, const char *channels, int64_t now_ms, int64_t lease_ms,
+	size_t limit, store_due_cb *cb, void *arg);
+
+enum store_due_end {
+	STORE_DUE_DONE,	 /* task: published, its row becomes queued; others: delivered */
+	STORE_DUE_AGAIN, /* due again at again_at_ms */
+	STORE_DUE_DEAD,	 /* given up; for a task: it becomes dead */
+};
+struct store_due_result {
+	struct id row;
+	enum store_due_end how;
+	int64_t at_ms;
+	int64_t again_at_ms;
+	int64_t took_ms;
+	int32_t status;	       /* HTTP, SMTP, … ; 0: none */
+	struct slice error;    /* for people; unset: none */
+	struct slice response; /* first bytes */
+};
+/* A row that somebody else claimed meanwhile (the lease had ended) is left alone. One transaction. */
+int store_due_end(struct store *s, uint64_t owner, const struct store_due_result *results, size_t len,
+	store_done_cb *cb, void *arg);
+
+/* ---- dead letters and sweeping ---- */
+
+struct store_dead_letter {
+	int64_t at_ms;
+	struct slice queue;  /* where it came from */
+	struct slice reason; /* why it was refused */
+	struct slice body;
+};
+int store_dead_letter_add(struct store *s, const struct store_dead_letter *d, store_done_cb *cb, void *arg);
+
+struct store_sweep {
+	uint64_t expired;   /* results whose lifetime passed: content dropped, tombstone left */
+	uint64_t forgotten; /* tombstones, keys, batches, dead letters removed */
+	uint64_t died;	    /* unfinished tasks past their lifetime, now dead; waiting ones canceled */
+	bool has_more;
+};
+typedef void store_sweep_cb(int rc, const struct store_sweep *swept, void *arg);
+/* One small transaction. */
+int store_sweep(struct store *s, int64_t now_ms, size_t limit, store_sweep_cb *cb, void *arg);
+
+/* ---- numbers for metrics ---- */
+
+struct store_stats {
+	uint64_t commits, writes, reads, errors;
+	size_t waiting;
+	int64_t last_commit_us;
+};
+void store_stats(const struct store *s, struct store_stats *out);
+
+#endif
