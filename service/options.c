@@ -1,0 +1,64 @@
+#include "service/options.h"
+
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
+#define DAY (24LL * HOUR)
+#define MIB (1024LL * 1024)
+
+const struct option amqp_option_table[] = {
+	{.name = "url",
+		.type = OPTION_SECRET,
+		.offset = offsetof(struct amqp_options, url),
+		.fallback = "amqp://guest:guest@127.0.0.1:5672/",
+		.help = "amqp:// or amqps:// with user, password, host, port and vhost."},
+	{.name = "consumer_timeout",
+		.type = OPTION_DURATION,
+		.offset = offsetof(struct amqp_options, consumer_timeout_ms),
+		.fallback = "30m",
+		.min = MINUTE,
+		.max = 365 * DAY,
+		.help = "The broker's own consumer_timeout; handlers that could pass it are refused at start."},
+	{.name = "max_message",
+		.type = OPTION_SIZE,
+		.offset = offsetof(struct amqp_options, max_message),
+		.fallback = "15MiB",
+		.min = 64 * 1024,
+		.max = 128 * MIB,
+		.help = "Largest message published; keep it below the broker's max_message_size."},
+	{0},
+};
+
+const struct option store_option_table[] = {
+	{.name = "url",
+		.type = OPTION_SECRET,
+		.offset = offsetof(struct store_section, url),
+		.fallback = "sqlite:var/postback.db",
+		.help = "sqlite:PATH."},
+	{.name = "result_ttl",
+		.type = OPTION_DURATION,
+		.offset = offsetof(struct store_section, result_ttl_ms),
+		.fallback = "24h",
+		.min = SECOND,
+		.max = 3650 * DAY,
+		.help = "How long a finished task and its result can be fetched, from its finish."},
+	{.name = "task_ttl",
+		.type = OPTION_DURATION,
+		.offset = offsetof(struct store_section, task_ttl_ms),
+		.fallback = "7d",
+		.min = SECOND,
+		.max = 365 * DAY,
+		.help = "How long an unfinished task may take from the moment it became due; it is also the time to live "
+			"of its queue, so change it only together with the queues."},
+	{0},
+};
+
+const struct option log_option_table[] = {
+	{.name = "level",
+		.type = OPTION_CHOICE,
+		.offset = offsetof(struct log_options, level),
+		.fallback = "info",
+		.choices = levels,
+		.help = "The least level that is written."},
+	{0},
+};

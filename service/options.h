@@ -1,0 +1,55 @@
+/*
+ * The sections of the configuration that services share: amqp, store, log.
+ */
+#ifndef SERVICE_OPTIONS_H
+#define SERVICE_OPTIONS_H
+
+#include "runtime/config.h"
+
+struct amqp_options {
+	char *url;		     /* a secret: holds a password */
+	int64_t consumer_timeout_ms; /* the broker's own value, for checks at start */
+	int64_t max_message;	     /* bytes */
+};
+
+struct store_section {
+	char *url; /* a secret: may hold a password */
+	int64_t result_ttl_ms;
+	int64_t task_ttl_ms;
+};
+
+struct log_options {
+	int level; /* enum log_level */
+};
+
+struct service_options {
+	struct amqp_options amqp;
+	struct store_section store;
+	struct log_options log;
+};
+
+extern const struct option amqp_option_table[];
+extern const struct option store_option_table[];
+extern const struct option log_option_table[];
+
+/*
+ * The entries of a root table for the shared sections; `type` is the service's options struct, whose first member is
+ * `struct service_options shared`.
+ */
+#define SERVICE_OPTIONS(type)                                                                \
+	{.name = "amqp",                                                                     \
+		.type = OPTION_SECTION,                                                      \
+		.offset = offsetof(type, shared.amqp),                                       \
+		.fields = amqp_option_table,                                                 \
+		.help = "The connection to RabbitMQ."},                                      \
+		{.name = "store",                                                            \
+			.type = OPTION_SECTION,                                              \
+			.offset = offsetof(type, shared.store),                              \
+			.fields = store_option_table,                                        \
+			.help = "Where tasks and results are kept."},                        \
+	{                                                                                    \
+		.name = "log", .type = OPTION_SECTION, .offset = offsetof(type, shared.log), \
+		.fields = log_option_table, .help = "Logs on stderr."                        \
+	}
+
+#endif

@@ -1,0 +1,39 @@
+#include "service/topology.h"
+
+#include <assert.h>
+
+static void to_declaration(
+	const struct topology_item *item, struct broker_arg *args, struct broker_declaration *out)
+{
+	*out = (struct broker_declaration){
+		.kind = item->kind == TOPOLOGY_EXCHANGE ? BROKER_EXCHANGE
+			: item->kind == TOPOLOGY_QUEUE	? BROKER_QUEUE
+							: BROKER_BINDING,
+		.name = item->name,
+		.source = item->source,
+		.key = item->key,
+		.type = item->type,
+		.durable = item->durable,
+		.exclusive = item->exclusive,
+		.args = args,
+		.args_len = item->args_len,
+	};
+	for (size_t i = 0; i < item->args_len; i++) {
+		args[i] = (struct broker_arg){
+			.name = item->args[i].name,
+			.text = item->args[i].text,
+			.number = item->args[i].number,
+		};
+	}
+}
+
+int service_declare(struct broker *b, const struct topology_item *items, size_t len)
+{
+	struct broker_declaration declarations[TOPOLOGY_ITEMS_MAX];
+	struct broker_arg args[TOPOLOGY_ITEMS_MAX][TOPOLOGY_ARGS_MAX];
+
+	assert(len <= TOPOLOGY_ITEMS_MAX);
+	for (size_t i = 0; i < len; i++)
+		to_declaration(&items[i], args[i], &declarations[i]);
+	return broker_declare(b, declarations, len);
+}
