@@ -1,0 +1,88 @@
+/*
+ * One HTTP request and its answer, as the rest of the gateway sees it: evhttp, the connection guard and the traps of
+ * both stay behind this header. Everything on the loop thread.
+ *
+ * A call is answered exactly once. It may be answered later; a client that leaves meanwhile is told through
+ * call_on_gone, after which answering is allowed and does nothing. A call is freed by its answer (or, when the client has
+ * gone, by the answer that does nothing): nobody touches it afterwards.
+ */
+#ifndef GATEWAY_CALL_H
+#define GATEWAY_CALL_H
+
+#include "base/buf.h"
+#include "gateway/problem.h"
+#include "runtime/loop.h"
+
+struct call;
+
+enum call_method {
+	CALL_GET = 1,
+	CALL_HEAD = 2,
+	CALL_POST = 4,
+	CALL_PUT = 8,
+	CALL_PATCH = 16,
+	CALL_DELETE = 32,
+	CALL_OPTIONS = 64,
+};
+#define CALL_ANY_METHOD 127u
+
+/* ---- the request; all slices live until the answer ---- */
+
+enum call_method call_method(const struct call *c);
+const char *call_method_name(const struct call *c);
+/* Decoded path without the query, valid UTF-8, no NUL: "/v1/tasks". */
+struct slice call_path(const struct call *c);
+/* The raw query behind '?'; unset: none. */
+struct slice call_query(const struct call *c);
+struct slice call_body(const struct call *c);
+/* The media type as sent; unset: none. */
+struct slice call_content_type(const struct call *c);
+/* A header by name, any case; unset: not there. */
+struct slice call_header(const struct call *c, const char *name);
+/* Decoded query parameters in order. len 0: none. */
+struct call_param {
+	struct slice name, value;
+};
+const struct call_param *call_params(const struct call *c, size_t *len);
+/* The first query parameter of that name; unset: not there. */
+struct slice call_param(const struct call *c, const char *name);
+/* What a {name} of the endpoint's path matched, decoded; unset: no such name. */
+struct slice call_segment(const struct call *c, const char *name);
+/* Who calls: the tenant of the key, "default" without keys. */
+struct slice call_tenant(const struct call *c);
+/* X-Request-Id of this call: the client's own when it is sane, else a new one. */
+const char *call_request_id(const struct call *c);
+int64_t call_started_ms(const struct call *c); /* monotonic */
+
+/* ---- the answer ---- */
+
+/* Adds a header to the answer. Values with control characters are dropped. */
+void call_set_header(struct call *c, const char *name, const char *value);
+/* JSON body; copied. Status 204 and 304 have none; HEAD is answered without one. */
+void call_answer_json(struct call *c, int status, struct slice json);
+/* Any body and content type; copied. */
+void call_answer(struct call *c, int status, struct slice content_type, struct slice body);
+/* An RFC 9457 problem document; `detail` is for people, may quote what the client sent. `field`: JSON pointer or NULL. */
+void call_problem(struct call *c, enum problem problem, const char *field, const char *detail_format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* The same with further members ("\"id\":\"…\",\"outcome\":\"unknown\"") spliced in: a JSON object's inside. */
+void call_problem_with(
+	struct call *c, enum problem problem, const char *field, const char *members, const char *detail);
+
+/* Calls cb when the client leaves before the answer. One a call; NULL takes it back. */
+void call_on_gone(struct call *c, void (*cb)(struct call *c, void *arg), void *arg);
+bool call_is_gone(const struct call *c);
+
+/* ---- endpoints ---- */
+
+typedef void call_handler(struct call *c, void *arg);
+
+struct endpoint {
+	unsigned methods; /* of call_method, or'ed; GET brings HEAD */
+	const char *path; /* "/v1/tasks/{id}/result"; a trailing slash is optional in requests */
+	call_handler *handler;
+	unsigned flags;
+};
+#define ENDPOINT_OPEN 1u /* no key needed: /livez, /readyz */
+
+#endif

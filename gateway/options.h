@@ -1,0 +1,81 @@
+/*
+ * The gateway's section of the configuration, as read. Tables and checks in options.c.
+ */
+#ifndef GATEWAY_OPTIONS_H
+#define GATEWAY_OPTIONS_H
+
+#include "service/options.h"
+
+struct gateway_key {
+	char *tenant;
+	char *sha256; /* hex of the key's SHA-256 */
+	int line;
+};
+
+struct gateway_auth {
+	char *mode;		 /* "" or "none": said in so many words for a listener beyond loopback */
+	struct option_list keys; /* struct gateway_key */
+};
+
+struct gateway_limits {
+	int64_t body;	/* bytes of one body */
+	int64_t bodies; /* bytes of all unfinished and waiting bodies together */
+	int64_t header; /* bytes of one head */
+	int64_t connections;
+	int64_t in_flight; /* calls that wait for broker or store */
+	int64_t publish_timeout_ms;
+	int64_t sync_timeout_ms;
+	int64_t head_timeout_ms; /* from the first byte of a request to the end of its head */
+	int64_t body_timeout_ms; /* from there to the end of its body */
+	int64_t idle_timeout_ms; /* a kept connection between two requests */
+	double rate;		 /* submissions a second for each tenant; 0: no limit */
+	int64_t batch;		 /* items of one batch */
+};
+
+struct gateway_cors {
+	struct option_strings origins; /* empty: off; "*" allowed only with auth none */
+	int64_t max_age_ms;
+};
+
+struct route_step {
+	char *task;
+	char *when; /* "": always; else the parameter that must be there */
+};
+
+struct route_reply {
+	int64_t status; /* 0: the usual 202 */
+	char *body;	/* JSON text with "{id}" and the like in its strings; NULL: the usual one */
+};
+
+struct route_options {
+	char *path; /* "POST /process", "/process" for any method */
+	char *task;
+	struct option_list tasks; /* struct route_step: a chain */
+	int mode;		  /* 0 async, 1 sync */
+	struct route_reply reply;
+	char *status_of, *result_of, *live_of; /* name of the path parameter that holds the id */
+	int64_t timeout_ms;
+	int line;
+};
+
+struct gateway_options {
+	char *listen;
+	struct gateway_auth auth;
+	struct gateway_limits limits;
+	struct gateway_cors cors;
+	struct option_strings tasks;
+	struct option_list routes; /* struct route_options */
+	char *id_key_file;
+};
+
+struct gateway_root {
+	struct service_options shared;
+	struct gateway_options gateway;
+};
+
+extern const struct option gateway_root_table[];
+
+/* What tables cannot say; see service_definition.check. */
+int gateway_options_check(const void *root, const char *path, struct buf *errors);
+
+#endif
