@@ -19,6 +19,8 @@ int mailbox_new(struct mailbox **out);
 void mailbox_free(struct mailbox *m);
 /* The mail belongs to the taker from here on. */
 void mailbox_post(struct mailbox *m, struct mail *mail);
+/* A whole chain under one lock and at most one wake-up; `end` is the last mail's next, which is NULL. */
+void mailbox_post_all(struct mailbox *m, struct mail *first, struct mail **end);
 /* All that was posted, in order, or NULL. Clears the wake-up. */
 struct mail *mailbox_take(struct mailbox *m);
 /* Readable while something waits: for poll(2) or an event. */
