@@ -57,7 +57,10 @@ struct service_definition {
 	int (*start)(struct service *s, const void *options, void **self);
 	/* Begins the end: stop taking, drain, then call service_stopped(). Brokers, store and loop still work. */
 	void (*stop)(void *self);
+	/* The loop has ended, the brokers are still there: drop deliveries in hand, free the store. */
 	void (*free)(void *self);
+	/* How long the end may take before the loop is stopped with whatever is left; NULL: 30 s. */
+	int64_t (*drain_ms)(const void *options);
 	/* A sub-command of its own before anything else ("--plugin-host"); NULL: none. */
 	const char *extra_flag;
 	int (*extra)(int argc, char **argv);
