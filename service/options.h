@@ -33,23 +33,17 @@ extern const struct option store_option_table[];
 extern const struct option log_option_table[];
 
 /*
- * The entries of a root table for the shared sections; `type` is the service's options struct, whose first member is
+ * The entries of a root table for the shared sections; `root` is the service's options struct, whose first member is
  * `struct service_options shared`.
  */
-#define SERVICE_OPTIONS(type)                                                                \
-	{.name = "amqp",                                                                     \
-		.type = OPTION_SECTION,                                                      \
-		.offset = offsetof(type, shared.amqp),                                       \
-		.fields = amqp_option_table,                                                 \
-		.help = "The connection to RabbitMQ."},                                      \
-		{.name = "store",                                                            \
-			.type = OPTION_SECTION,                                              \
-			.offset = offsetof(type, shared.store),                              \
-			.fields = store_option_table,                                        \
-			.help = "Where tasks and results are kept."},                        \
-	{                                                                                    \
-		.name = "log", .type = OPTION_SECTION, .offset = offsetof(type, shared.log), \
-		.fields = log_option_table, .help = "Logs on stderr."                        \
+#define SERVICE_SECTION(root, section, text)                                                        \
+	{                                                                                           \
+		.name = #section, .type = OPTION_SECTION, .offset = offsetof(root, shared.section), \
+		.fields = section##_option_table, .help = text                                      \
 	}
+#define SERVICE_OPTIONS(root)                                                      \
+	SERVICE_SECTION(root, amqp, "The connection to RabbitMQ."),                \
+		SERVICE_SECTION(root, store, "Where tasks and results are kept."), \
+		SERVICE_SECTION(root, log, "Logs on stderr.")
 
 #endif
