@@ -7,7 +7,7 @@
 #include "base/slice.h"
 
 /* Bytes of the character that `text` begins with: 1 to 4, or 0 when it begins with none (or is empty). */
-static inline size_t utf8_char_len(struct slice text)
+static inline size_t utf8_step(struct slice text)
 {
 	const uint8_t *p = text.data;
 	size_t len = text.len == 0 ? 0

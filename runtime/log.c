@@ -108,7 +108,7 @@ static void put_quoted(struct line *l, struct slice value)
 	for (size_t i = 0, len; i < value.len; i += len) {
 		const uint8_t *c = value.data + i;
 
-		len = utf8_char_len(slice_of(c, value.len - i));
+		len = utf8_step(slice_of(c, value.len - i));
 		if (len == 1 ? *c >= 0x20 && *c < 0x7f && *c != '"' && *c != '\\'
 			     : len > 1 && !is_c1_control(c)) {
 			put(l, c, len);
@@ -126,7 +126,7 @@ static struct slice cut(struct slice value, size_t max)
 	size_t len = 0;
 
 	while (len < value.len) {
-		size_t step = utf8_char_len(slice_of(value.data + len, value.len - len));
+		size_t step = utf8_step(slice_of(value.data + len, value.len - len));
 
 		step = step ? step : 1;
 		if (len + step > max)
