@@ -622,9 +622,8 @@ static bool read_fields(struct place *p, const struct option *fields, const stru
 struct known_variables {
 	const char *wanted;
 	struct nearest near;
-	const char *
-		not_scalar; /* the path-less name of an option that is there but cannot be set by a variable */
 	bool is_known;
+	bool is_compound; /* an option of this name is there, but no scalar */
 };
 
 static void look_at_fields(struct place *p, const struct option *fields, struct known_variables *k)
