@@ -10,18 +10,21 @@
 #include "proto/decode.h"
 #include "proto/id.h"
 
+#define CONTEXT_TENANT_MAX 255 /* bytes */
+
 struct context {
 	struct slice tenant;   /* required */
 	struct slice task;     /* required: the name */
 	struct slice metadata; /* JSON object text; unset: none */
-	struct slice
-		deliver;    /* JSON array text of normalised deliveries, one for each receiver; unset: none */
+	/* JSON array text of normalised deliveries, one for each receiver; unset: none */
+	struct slice deliver;
 	struct id batch;    /* zero: none */
 	struct id retry_of; /* zero: none */
 	bool has_next;	    /* rows wait for this task's outcome (a chain or `then`) */
 	bool is_inline;	    /* inline lane: the reply goes to an open connection, nothing is stored */
 };
 
+/* As request_encode. The JSON texts are checked, here and when decoding: a worker may have forged them. */
 int context_encode(const struct context *c, struct buf *out);
 /* As request_decode. */
 int context_decode(struct slice bytes, struct context *out, struct decode_error *error);

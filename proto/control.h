@@ -16,8 +16,9 @@ struct control {
 	int64_t at_ms; /* since the epoch */
 };
 
+/* As request_encode. */
 int control_encode(const struct control *c, struct buf *out);
-/* As request_decode; an unknown kind is -ENOMSG, to be skipped. */
+/* As request_decode; a kind not known here is -ENOMSG whatever else the message holds, to be skipped. */
 int control_decode(struct slice bytes, struct control *out, struct decode_error *error);
 
 #endif

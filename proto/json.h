@@ -1,12 +1,16 @@
 /*
- * The JSON scanner: strict RFC 8259 over UTF-8 (no lone surrogate escapes needed to be paired is refused, no BOM, no
- * trailing text), with offsets, so that a payload inside an envelope is found and passed on without changing a byte.
- * Never decodes numbers, never builds a tree; allocates only to find duplicate keys.
+ * The JSON scanner: strict RFC 8259 over UTF-8 (no BOM, no text after the value, no duplicate keys), with offsets, so
+ * that a payload inside an envelope is found and passed on without changing a byte. Never decodes numbers, never builds
+ * a tree; allocates only to find duplicate keys, and only in objects of many.
+ *
+ * An escaped surrogate without its other half ("\ud800") is valid by the grammar and passes, as the bytes travel
+ * unchanged; decoded it is U+FFFD. Keys count as duplicates when they are equal decoded ("a" and "\u0061").
  */
 #ifndef PROTO_JSON_H
 #define PROTO_JSON_H
 
 #include "base/buf.h"
+#include "proto/utf8.h"
 
 #define JSON_DEPTH_MAX 64
 
@@ -32,12 +36,14 @@ struct json_member {
 	struct slice value;
 	size_t offset; /* where the next one is looked for; 0 to start */
 };
+/* False after the last one, and for a value that is no object. */
 bool json_next_member(struct slice object, struct json_member *m);
 
 struct json_item {
 	struct slice value;
 	size_t offset;
 };
+/* False after the last one, and for a value that is no array. */
 bool json_next_item(struct slice array, struct json_item *i);
 
 /* True when the key, its escapes decoded, is this text. */
@@ -49,9 +55,5 @@ int json_decode_string(struct slice value, struct buf *out);
  * valid.
  */
 int json_append_string(struct buf *out, struct slice text);
-
-bool utf8_is_valid(struct slice text);
-/* The longest prefix of at most `max` bytes that does not cut a character. */
-size_t utf8_cut(struct slice text, size_t max);
 
 #endif

@@ -9,13 +9,21 @@
 #define PROTO_REPLY_H
 
 #include "proto/request.h"
+#include "proto/wire.h"
 
 enum reply_kind { REPLY_STARTED, REPLY_PROGRESS, REPLY_SUCCEEDED, REPLY_FAILED, REPLY_RETRY, REPLY_CANCELED };
 #define REPLY_KINDS 6
 
+/* In bytes. A longer error message is cut, by the encoder and by the decoder; the others are refused. */
+#define REPLY_MESSAGE_MAX    4096
+#define REPLY_ERROR_TYPE_MAX 64
+#define REPLY_WORKER_MAX     255
+#define REPLY_PROGRESS_MAX   65536
+
 struct reply_error {
-	struct slice type;    /* a short word such as "timeout"; the field terms are in docs/protocol.md */
-	struct slice message; /* UTF-8, for people */
+	struct slice
+		type; /* a word of printable ASCII such as "timeout"; the field terms are in docs/protocol.md */
+	struct slice message; /* for people; the encoder puts U+FFFD for bytes that are not UTF-8 */
 	bool retryable;
 	int32_t status;	   /* HTTP status of an http handler's upstream, exit code of a program; 0: none */
 	struct slice data; /* one msgpack object as it stands on the wire; unset: none. See wire_to_json() */
@@ -29,9 +37,10 @@ struct reply {
 	struct slice content_type; /* of the result */
 	int64_t started_at_ms;	   /* since the epoch; 0: not given */
 	int64_t finished_at_ms;
-	bool has_error; /* failed, retry */
+	bool has_error; /* failed, retry; a worker may have left it out */
 	struct reply_error error;
-	struct slice request; /* retry, failed: the request's bytes as received */
+	struct slice
+		request; /* retry, failed: the request's bytes as received; a worker may have left it out */
 	struct slice context;
 	struct slice progress; /* one msgpack object; see wire_to_json() */
 	uint64_t seq;	       /* counts up in one attempt */
@@ -43,18 +52,12 @@ struct reply {
 
 const char *reply_kind_name(enum reply_kind kind);
 
+/* What an error's type may be: REPLY_ERROR_TYPE_MAX bytes of printable ASCII without a space. */
+bool reply_error_type_is_valid(struct slice type);
+
+/* As request_encode. */
 int reply_encode(const struct reply *r, struct buf *out);
 /* As request_decode. */
 int reply_decode(struct slice bytes, struct reply *out, struct decode_error *error);
-
-/*
- * One checked msgpack object as JSON text, appended: str -> string, bin -> itself when it is valid JSON (how our own
- * processor passes an upstream's body through unchanged), else a string of its text or, not being UTF-8, null.
- * Maps need string keys. 0 or -EBADMSG or the buffer's error.
- */
-int wire_to_json(struct slice object, struct buf *out);
-/* The other way for texts of our own: a msgpack str, or a bin, appended. */
-int wire_str(struct slice text, struct buf *out);
-int wire_bin(struct slice bytes, struct buf *out);
 
 #endif

@@ -18,17 +18,19 @@
 
 #define TOPOLOGY_NAME_MAX	       192 /* with its NUL: room for a prefix and the longest task name */
 #define TOPOLOGY_ARGS_MAX	       8
+#define TOPOLOGY_TEXT_MAX	       32 /* of an argument, with its NUL */
 #define TOPOLOGY_ITEMS_MAX	       16
 #define TOPOLOGY_DELIVERY_LIMIT	       20
 #define TOPOLOGY_SYSTEM_DELIVERY_LIMIT 1000000 /* replies and dead letters */
 #define TOPOLOGY_INLINE_EXPIRES_MS     60000
+#define TOPOLOGY_LIVE_MAX_LENGTH       10000 /* events that wait for a slow gateway; older ones are dropped */
 #define TOPOLOGY_EVENT_SHARDS	       1024
 
 enum topology_kind { TOPOLOGY_EXCHANGE, TOPOLOGY_QUEUE, TOPOLOGY_BINDING };
 
 struct topology_arg {
 	const char *name;
-	const char *text; /* NULL: the number counts */
+	char text[TOPOLOGY_TEXT_MAX]; /* empty: the number counts */
 	int64_t number;
 };
 
@@ -36,8 +38,8 @@ struct topology_item {
 	enum topology_kind kind;
 	char name[TOPOLOGY_NAME_MAX];	/* exchange or queue; of a binding, the queue */
 	char source[TOPOLOGY_NAME_MAX]; /* binding: the exchange */
-	char key[NAME_MAX_LEN + 1];	/* binding: the routing key */
-	const char *type;		/* exchange: "direct" or "fanout" */
+	char key[TOPOLOGY_NAME_MAX];	/* binding: the routing key */
+	const char *type;		/* exchange: "direct" or "fanout"; else NULL */
 	bool durable;
 	bool exclusive;
 	struct topology_arg args[TOPOLOGY_ARGS_MAX];
@@ -57,7 +59,10 @@ size_t topology_shared(const struct topology_params *p, struct topology_item out
 size_t topology_task(
 	const struct topology_params *p, struct slice task, struct topology_item out[TOPOLOGY_ITEMS_MAX]);
 size_t topology_inline(struct slice task, struct topology_item out[TOPOLOGY_ITEMS_MAX]);
-/* The exclusive queue for a gateway's inline replies, bound to the reply exchange under its own name. */
+/*
+ * The exclusive queue for a gateway's inline replies, bound to the reply exchange under its own name. `instance` is a
+ * valid name here and below; a longer one is cut.
+ */
 size_t topology_gateway(const char *instance, uint32_t random, struct topology_item out[TOPOLOGY_ITEMS_MAX]);
 /* The exclusive, bounded queue for a gateway's live events; shards are bound as they are needed. */
 size_t topology_live(const char *instance, uint32_t random, struct topology_item out[TOPOLOGY_ITEMS_MAX]);
