@@ -9,10 +9,14 @@
 #include "proto/utf8.h"
 #include "proto/wire.h"
 
+/* Bytes; scalars take nothing from a zone, but without one msgpack-c makes one for each string. */
+enum { ZONE_CHUNK = 64 };
+
 struct decoding {
 	struct slice rest; /* of a checked message */
 	struct decode_error *error;
 	const char *parent; /* key of the map that is being read; NULL at the top */
+	msgpack_zone zone;
 };
 
 struct encoding {
@@ -70,23 +74,20 @@ static struct slice after(struct slice s, size_t len)
 }
 
 /*
- * Only for what is no container (the answer is then an empty map): so msgpack-c allocates nothing, and its own limit of
- * 32 levels does not matter.
+ * Only for what is no container (the answer is then an empty map): so msgpack-c takes no memory, and its own limit of 32
+ * levels does not matter.
  */
 static msgpack_object read_scalar(struct decoding *d)
 {
-	msgpack_unpacked unpacked;
+	msgpack_object o = {.type = MSGPACK_OBJECT_MAP};
 	enum wire_kind kind;
 	uint32_t count;
 	size_t len = 0;
 
-	msgpack_unpacked_init(&unpacked);
 	if (wire_open(d->rest, &kind, &count) == 0 &&
-		msgpack_unpack_next(&unpacked, (const char *)d->rest.data, d->rest.len, &len) > 0)
+		msgpack_unpack((const char *)d->rest.data, d->rest.len, &len, &d->zone, &o) > 0)
 		d->rest = after(d->rest, len);
-	else
-		unpacked.data.type = MSGPACK_OBJECT_MAP;
-	return unpacked.data;
+	return o;
 }
 
 static int read_integer(struct decoding *d, const struct field *f, int64_t *out)
@@ -605,5 +606,11 @@ int fields_decode(const struct fields *f, struct slice bytes, void *record, stru
 	struct decoding d = {.rest = bytes, .error = error};
 	int rc = wire_check(bytes, error);
 
-	return rc < 0 ? rc : read_fields(&d, f, record);
+	if (rc < 0)
+		return rc;
+	if (!msgpack_zone_init(&d.zone, ZONE_CHUNK))
+		return -ENOMEM;
+	rc = read_fields(&d, f, record);
+	msgpack_zone_destroy(&d.zone);
+	return rc;
 }
