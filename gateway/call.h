@@ -73,6 +73,14 @@ void call_problem_with(
 void call_on_gone(struct call *c, void (*cb)(struct call *c, void *arg), void *arg);
 bool call_is_gone(const struct call *c);
 
+/*
+ * Charges `submissions` more to the tenant's rate (a batch: its items less the one that ENDPOINT_SUBMIT has charged).
+ * False: over the limit, and the call has been answered with 429.
+ */
+bool call_charge(struct call *c, size_t submissions);
+/* The body is needed no more: gives its memory back before the answer. call_body is then empty. */
+void call_drop_body(struct call *c);
+
 /* ---- endpoints ---- */
 
 typedef void call_handler(struct call *c, void *arg);
@@ -83,6 +91,9 @@ struct endpoint {
 	call_handler *handler;
 	unsigned flags;
 };
-#define ENDPOINT_OPEN 1u /* no key needed: /livez, /readyz */
+#define ENDPOINT_OPEN	1u /* no key needed: /livez, /readyz */
+#define ENDPOINT_LOCAL	2u /* no key needed from a loopback address: /metrics */
+#define ENDPOINT_SUBMIT 4u /* counts as one submission for the tenant's rate limit */
+#define ENDPOINT_ALWAYS 8u /* not subject to the limit of calls in flight */
 
 #endif
