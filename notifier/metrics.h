@@ -1,0 +1,21 @@
+/*
+ * The notifier's metrics; the table is in notifier.c.
+ */
+#ifndef NOTIFIER_METRICS_H
+#define NOTIFIER_METRICS_H
+
+#include "service/service.h"
+
+enum {
+	NOTIFIER_REPLIES = SERVICE_METRICS,
+	NOTIFIER_COMMIT_SECONDS,
+	NOTIFIER_BATCH_WAITING,
+	NOTIFIER_DEAD_LETTERS,
+	NOTIFIER_TASKS,
+	NOTIFIER_DUE,
+	NOTIFIER_DUE_IN_FLIGHT,
+	NOTIFIER_SWEPT,
+	NOTIFIER_METRICS_END,
+};
+
+#endif
