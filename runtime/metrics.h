@@ -21,11 +21,20 @@ struct metric_definition {
 
 struct metrics;
 
-/* `definitions` is kept (a table); a metric is named by its index there. */
+/*
+ * Borrows: `definitions` (a table); a metric is named by its index there. Metrics without labels are there from the
+ * start with 0. Beside them every process tells of itself: process_..., postback_build_info.
+ */
 int metrics_new(const struct metric_definition *definitions, size_t len, struct metrics **out);
 void metrics_free(struct metrics *m);
 
-/* Label values in the order of the definition's names, as many as there are. Foreign text is fine. */
+/*
+ * Label values (const char *, NULL is "") in the order of the definition's names, as many as there are. Foreign text is
+ * fine: it is cut at METRIC_VALUE_MAX bytes, and what is not UTF-8 becomes U+FFFD. Out of memory loses the number and
+ * nothing else. metrics_set is for gauges, and for counters that are counted elsewhere.
+ */
+#define METRIC_VALUE_MAX  128
+#define METRIC_SERIES_MAX 1000
 void metrics_add(struct metrics *m, size_t metric, double by, ...);
 void metrics_set(struct metrics *m, size_t metric, double value, ...);
 void metrics_observe(struct metrics *m, size_t metric, double seconds, ...);
@@ -34,6 +43,8 @@ void metrics_observe(struct metrics *m, size_t metric, double seconds, ...);
 typedef void metrics_collect_cb(void *arg);
 void metrics_on_collect(struct metrics *m, metrics_collect_cb *cb, void *arg);
 
+/* Appends the document, of this content type. 0 or the buffer's error. */
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 int metrics_render(struct metrics *m, struct buf *out);
 /* The reference as a Markdown table; what docs/metrics.md is held against. */
 int metrics_reference(const struct metric_definition *definitions, size_t len, struct buf *out);
