@@ -1,0 +1,147 @@
+"""The benchmark table: our own numbers beside the broker's own limit, both measured in the same run, round by round.
+
+    script/bench [--rounds N] [--seconds S]
+"""
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lib.broker import Broker  # noqa: E402
+from lib.paths import BIN, ROOT  # noqa: E402
+from lib.stack import Stack  # noqa: E402
+from lib.wait import eventually  # noqa: E402
+
+LOAD = ROOT / "tests/bench/load.lua"
+LIMIT = BIN.parent / "tests/bench/broker_limit"
+ENVELOPE = json.dumps({"task": "echo", "payload": {"name": "Bob", "n": 12345, "text": "x" * 100}})
+PAYLOAD = json.dumps({"name": "Bob", "n": 12345})
+HANDLERS = [{"task": "echo", "builtin": "echo", "concurrency": 512, "timeout": "5s"}]
+MIB = 1024 * 1024
+
+
+def numbers(line):
+    return {key: float(value) for key, value in re.findall(r"(\w+)=([0-9.]+)", line)}
+
+
+def load(url, connections, seconds, expected, what=""):
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", LOAD, url, "--",
+               str(expected), what]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    result = numbers(next(line for line in said.splitlines() if line.startswith("RESULT")))
+    if result["other"]:
+        print(f"  {result['other']:.0f} answers other than {expected} from {url}", file=sys.stderr)
+    return result
+
+
+def broker_limit(url, mode, seconds):
+    said = subprocess.run([LIMIT, "--url", url, "--mode", mode, "--seconds", str(seconds)],
+                          capture_output=True, text=True, check=True).stdout
+    return numbers(said.replace(": ", "=").replace(" = ", "="))
+
+
+def metric(client, name):
+    text = client.get("/metrics").text
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
+
+def memory(stack):
+    """Resident bytes of the three services."""
+    total = 0
+    for service in stack.services.values():
+        status = Path(f"/proc/{service.pid}/status").read_text(encoding="ascii")
+        total += int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024
+    return total
+
+
+def end_to_end(stack, seconds):
+    """Submissions as fast as they are taken; the clock stops when the last of them has ended in the store."""
+    notifier = stack.client_of("notifier")
+    before = metric(notifier, "postback_tasks_total")
+    began = time.monotonic()
+    result = load(f"{stack.client.base}/v1/tasks", 128, seconds, 202, ENVELOPE)
+    eventually(lambda: metric(notifier, "postback_tasks_total") - before >= result["good"], timeout=120,
+               what="every submission ends")
+    return {"submissions": result["good"] / result["seconds"], "tasks": result["good"] / (time.monotonic() - began)}
+
+
+def polls(stack, seconds, folder):
+    ids = [stack.client.submit("echo", {"n": n}) for n in range(200)]
+    for task in ids[-5:]:
+        stack.client.await_end(task)
+    paths = folder / "paths"
+    paths.write_text("".join(f"/v1/tasks/{task}\n" for task in ids), encoding="ascii")
+    result = load(stack.client.base, 64, seconds, 200, f"@{paths}")
+    return result["good"] / result["seconds"]
+
+
+def one_round(stack, vhosts, seconds, folder):
+    row = {}
+    row["limit"] = broker_limit(vhosts.url, "quorum", seconds)["round_trips_per_s"]
+    row.update(end_to_end(stack, seconds))
+    bare = broker_limit(vhosts.url, "transient", max(2, seconds // 2))
+    held = load(f"{stack.client.base}/v1/run/echo?mode=sync", 1, max(2, seconds // 2), 200, PAYLOAD)
+    row["rpc_p50"], row["rpc_p99"] = bare["p50_us"], bare["p99_us"]
+    row["sync_p50"], row["sync_p99"] = held["p50_us"], held["p99_us"]
+    row["polls"] = polls(stack, max(2, seconds // 2), folder)
+    row["memory"] = memory(stack)
+    return row
+
+
+def table(rows):
+    def median(key):
+        return statistics.median(row[key] for row in rows)
+
+    def ratio(a, b):
+        return statistics.median(row[a] / row[b] for row in rows)
+
+    lines = [
+        ("broker's own limit, round trips/s", f"{median('limit'):,.0f}", "1.00"),
+        ("submissions/s (202 after the confirm)", f"{median('submissions'):,.0f}", f"{ratio('submissions', 'limit'):.2f}"),
+        ("end-to-end tasks/s (ended in the store)", f"{median('tasks'):,.0f}", f"{ratio('tasks', 'limit'):.2f}"),
+        ("bare transient RPC, p50 / p99", f"{median('rpc_p50'):,.0f} / {median('rpc_p99'):,.0f} us", "1.00"),
+        ("sync over HTTP, p50 / p99", f"{median('sync_p50'):,.0f} / {median('sync_p99'):,.0f} us",
+         f"{ratio('sync_p50', 'rpc_p50'):.2f}"),
+        ("polls/s of finished tasks", f"{median('polls'):,.0f}", ""),
+        ("memory of the three services", f"{max(row['memory'] for row in rows) / MIB:.1f} MiB", ""),
+    ]
+    width = max(len(line[0]) for line in lines)
+    print(f"| {'median of ' + str(len(rows)) + ' rounds':{width}} | {'value':>20} | ratio |")
+    print(f"|{'-' * (width + 2)}|{'-' * 21}:|------:|")
+    for name, value, share in lines:
+        print(f"| {name:{width}} | {value:>20} | {share:>5} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=8)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="postback-bench-") as name:
+        folder = Path(name)
+        broker = Broker(folder / "broker")
+        stack = None
+        try:
+            vhost, peer = broker.vhost_new(), broker.vhost_new()
+            stack = Stack(vhost.url, folder)
+            stack.start({"processor": {"handlers": HANDLERS}, "log": {"level": "warn"}})
+            end_to_end(stack, 2)
+            rows = []
+            for n in range(options.rounds):
+                print(f"round {n + 1} of {options.rounds} …", file=sys.stderr)
+                rows.append(one_round(stack, peer, options.seconds, folder))
+            table(rows)
+        finally:
+            if stack:
+                stack.close()
+            broker.stop()
+
+
+main()
