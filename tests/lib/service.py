@@ -10,13 +10,20 @@ from lib.paths import BIN
 
 SANITIZER_REPORT = re.compile(
     rb"ERROR: AddressSanitizer|runtime error:|LeakSanitizer|WARNING: ThreadSanitizer|Assertion .* failed")
-STOP_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 40  # a little over the services' own limit for draining
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "exitcode=99:detect_leaks=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1",
 }
 PR_SET_PDEATHSIG = 1
+
+
+def environment(more=None):
+    """Without the caller's POSTBACK_… variables, which would win over a test's configuration."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTBACK_")}
+    return {**kept, **SANITIZER_ENV, **(more or {})}
+
 
 _libc = ctypes.CDLL(None)
 # The kernel kills the children when the *thread* that forked them ends, so one that never ends forks them all.
@@ -31,7 +38,7 @@ def run(*args, timeout=30, env=None):
     """A service's program to its end: `run("gateway", "--check", "--config", path)`."""
     program = BIN / f"postback-{args[0]}"
     return subprocess.run([program, *map(str, args[1:])], capture_output=True, text=True, timeout=timeout,
-                          stdin=subprocess.DEVNULL, env={**os.environ, **SANITIZER_ENV, **(env or {})}, check=False)
+                          stdin=subprocess.DEVNULL, env=environment(env), check=False)
 
 
 class Service:
@@ -44,7 +51,7 @@ class Service:
         self.port = port
         self.log = log
         self.cwd = cwd
-        self.env = {**os.environ, **SANITIZER_ENV, **(env or {})}
+        self.env = environment(env)
         self.process = None
         self._is_wanted = False
 
