@@ -18,6 +18,7 @@ enum problem {
 	PROBLEM_CONFLICT,	      /* 409 state of the task, idempotency key in flight */
 	PROBLEM_GONE,		      /* 410 */
 	PROBLEM_TOO_LARGE,	      /* 413 */
+	PROBLEM_EXPECTATION_FAILED,   /* 417 Expect with something else than 100-continue */
 	PROBLEM_INVALID_FIELD,	      /* 422 envelope, options, parameters */
 	PROBLEM_IDEMPOTENCY_MISMATCH, /* 422 */
 	PROBLEM_TASK_FAILED,	      /* 422 the handler says the request cannot be done */
@@ -33,8 +34,9 @@ enum problem {
 	PROBLEM_BUSY,		      /* 503 one of our own limits */
 	PROBLEM_NO_PROCESSOR,	      /* 503 inline: nobody to run it */
 	PROBLEM_HANDLER_TIMEOUT,      /* 504 */
+	PROBLEM_HTTP_VERSION,	      /* 505 */
 };
-#define PROBLEMS 26
+#define PROBLEMS 28
 
 int problem_status(enum problem problem);
 /* The "type" member: a URI reference, "/problems/unknown-task". */
