@@ -1,0 +1,353 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "runtime/clock.h"
+#include "runtime/health.h"
+#include "runtime/log.h"
+#include "runtime/quote.h"
+
+enum {
+	SWEEP_MS = 200,
+	ACCEPT_LOG_MS = 10000,
+	READ_TIMEOUT_S = 5,
+	HEAD_MAX = 8 * 1024,
+	REQUEST_BODY_MAX = 4 * 1024,
+	ANSWER_MAX = 8 * 1024 * 1024,
+	ADDRESS_LEN = INET6_ADDRSTRLEN + 16,
+	HOST_LEN = 256,
+	BACKLOG = 64,
+};
+
+struct connection {
+	struct bufferevent *socket; /* a reference of our own; NULL: a free slot */
+	int64_t deadline_ms;	    /* clock_mono_ms */
+};
+
+struct admin {
+	struct loop *loop;
+	struct health *health;
+	struct evhttp *http;
+	struct evconnlistener *listener; /* http's, once is_listening */
+	struct event *sweep;
+	struct connection connections[ADMIN_CONNECTIONS_MAX];
+	bool is_listening;
+	bool is_paused; /* too many connections, or no descriptors */
+	struct log_gate gate;
+	char address[ADDRESS_LEN];
+};
+
+struct page {
+	const char *path;
+	const char *content_type;
+	int (*write)(struct health *h, struct buf *body);
+};
+static const struct page pages[] = {
+	{"/livez", "application/json", health_livez},
+	{"/readyz", "application/json", health_readyz},
+	{"/metrics", METRICS_CONTENT_TYPE, health_metrics},
+};
+
+/* ---- answers ---- */
+
+static const char *reason_of(int status)
+{
+	switch (status) {
+	case 200: return "OK";
+	case 404: return "Not Found";
+	case 405: return "Method Not Allowed";
+	case 503: return "Service Unavailable";
+	default: return "Internal Server Error";
+	}
+}
+
+static void answer(struct evhttp_request *req, int status, const char *content_type, struct buf *body)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+	struct evbuffer *out = evhttp_request_get_output_buffer(req);
+	char length[24];
+
+	if (body->error)
+		buf_reset(body);
+	snprintf(length, sizeof length, "%zu", body->len);
+	evhttp_add_header(headers, "Content-Type", content_type);
+	evhttp_add_header(headers, "Content-Length", length);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "Connection", "close");
+	/* evhttp would send a body after a HEAD, too. */
+	if (evhttp_request_get_command(req) != EVHTTP_REQ_HEAD)
+		evbuffer_add(out, body->data, body->len);
+	evhttp_send_reply(req, status, reason_of(status), NULL);
+}
+
+static void refuse(struct evhttp_request *req, int status, const char *detail)
+{
+	struct buf body;
+
+	buf_init(&body, ANSWER_MAX);
+	buf_printf(&body,
+		"{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", reason_of(status),
+		status);
+	quote_json(&body, slice_text(detail));
+	buf_append_text(&body, "}\n");
+	answer(req, status, "application/problem+json", &body);
+	buf_done(&body);
+}
+
+static const struct page *find_page(const char *path)
+{
+	for (size_t i = 0; path && i < sizeof pages / sizeof pages[0]; i++)
+		if (strcmp(path, pages[i].path) == 0)
+			return &pages[i];
+	return NULL;
+}
+
+static void on_request(struct evhttp_request *req, void *arg)
+{
+	struct admin *a = arg;
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+	const struct page *page = find_page(uri ? evhttp_uri_get_path(uri) : NULL);
+	enum evhttp_cmd_type method = evhttp_request_get_command(req);
+	struct buf body;
+	int status;
+
+	if (!page) {
+		refuse(req, 404, "here are /livez, /readyz and /metrics");
+		return;
+	}
+	if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
+		evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", "GET, HEAD");
+		refuse(req, 405, "only GET and HEAD are answered");
+		return;
+	}
+	buf_init(&body, ANSWER_MAX);
+	status = page->write(a->health, &body);
+	answer(req, status, page->content_type, &body);
+	buf_done(&body);
+}
+
+/* ---- connections ---- */
+
+/*
+ * evhttp's timeout starts again with every byte, so a caller could hold a connection for hours; and evhttp tells nobody
+ * of a connection's end. So we hold a reference to each socket and look at them now and then: one whose callbacks are
+ * gone was let go by evhttp, one past its time is shut down, which evhttp takes for the caller's leaving.
+ */
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct admin *a = arg;
+	int64_t now = clock_mono_ms();
+	size_t open = 0;
+
+	for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+		struct connection *c = &a->connections[i];
+		bufferevent_event_cb in_use;
+
+		if (!c->socket)
+			continue;
+		bufferevent_getcb(c->socket, NULL, NULL, &in_use, NULL);
+		if (!in_use) {
+			bufferevent_decref(c->socket);
+			c->socket = NULL;
+			continue;
+		}
+		open++;
+		if (now >= c->deadline_ms)
+			shutdown(bufferevent_getfd(c->socket), SHUT_RDWR);
+	}
+	if (a->is_paused && open < ADMIN_CONNECTIONS_MAX) {
+		a->is_paused = false;
+		evconnlistener_enable(a->listener);
+	}
+	if (open > 0)
+		timer_arm(a->sweep, SWEEP_MS);
+}
+
+static void pause_accepting(struct admin *a)
+{
+	a->is_paused = true;
+	evconnlistener_disable(a->listener);
+	timer_arm(a->sweep, SWEEP_MS);
+}
+
+/* Out of descriptors: the connection stays in the backlog, and accept would be tried again without end. */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct admin *a = arg;
+	int error = EVUTIL_SOCKET_ERROR();
+	unsigned suppressed;
+
+	if (log_gate_pass(&a->gate, ACCEPT_LOG_MS, &suppressed))
+		log_warn("admin_accept_failed", LOG_ERRNO(-error), LOG_INT("suppressed", suppressed));
+	pause_accepting(a);
+}
+
+/* Called by evhttp for every connection accepted; NULL makes it take a socket of its own, which is not watched. */
+static struct bufferevent *on_connection(struct event_base *base, void *arg)
+{
+	struct admin *a = arg;
+	struct bufferevent *socket = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	size_t slot = 0;
+
+	if (!socket)
+		return NULL;
+	while (slot < ADMIN_CONNECTIONS_MAX && a->connections[slot].socket)
+		slot++;
+	if (slot == ADMIN_CONNECTIONS_MAX)
+		return socket;
+	bufferevent_incref(socket);
+	a->connections[slot] = (struct connection){socket, clock_mono_ms() + ADMIN_CALL_MS};
+	if (slot + 1 == ADMIN_CONNECTIONS_MAX)
+		pause_accepting(a);
+	else if (!evtimer_pending(a->sweep, NULL))
+		timer_arm(a->sweep, SWEEP_MS);
+	return socket;
+}
+
+/* ---- listening ---- */
+
+/* "host:port", "[host]:port", ":port". */
+static int split_address(const char *listen, char host[HOST_LEN], const char **port)
+{
+	const char *colon = strrchr(listen, ':');
+	size_t len = colon ? (size_t)(colon - listen) : 0;
+
+	if (!colon || !colon[1] || len >= HOST_LEN || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+		return -EINVAL;
+	if (strtoul(colon + 1, NULL, 10) > 65535 || strlen(colon + 1) > 5)
+		return -EINVAL;
+	if (len >= 2 && listen[0] == '[' && colon[-1] == ']') {
+		listen++;
+		len -= 2;
+	} else if (memchr(listen, ':', len)) {
+		return -EINVAL;
+	}
+	memcpy(host, listen, len);
+	host[len] = '\0';
+	*port = colon + 1;
+	return 0;
+}
+
+static int look_up(const char *listen, struct addrinfo **out)
+{
+	const struct addrinfo hints = {
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	char host[HOST_LEN];
+	const char *port;
+	int rc = split_address(listen, host, &port);
+
+	if (rc < 0)
+		return rc;
+	rc = getaddrinfo(*host ? host : NULL, port, &hints, out);
+	if (rc == 0)
+		return 0;
+	return rc == EAI_SYSTEM ? -errno : rc == EAI_MEMORY ? -ENOMEM : -EADDRNOTAVAIL;
+}
+
+static void note_address(struct admin *a)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof addr;
+	char host[INET6_ADDRSTRLEN], port[8];
+
+	if (getsockname(evconnlistener_get_fd(a->listener), (struct sockaddr *)&addr, &len) < 0 ||
+		getnameinfo((struct sockaddr *)&addr, len, host, sizeof host, port, sizeof port,
+			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return;
+	snprintf(a->address, sizeof a->address, addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static int open_listener(struct admin *a, const char *listen)
+{
+	const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
+	struct addrinfo *found;
+	int rc = look_up(listen, &found);
+
+	if (rc < 0)
+		return rc;
+	a->listener = evconnlistener_new_bind(
+		loop_base(a->loop), NULL, NULL, flags, BACKLOG, found->ai_addr, (int)found->ai_addrlen);
+	rc = a->listener ? 0 : -errno;
+	freeaddrinfo(found);
+	return rc;
+}
+
+static int open_http(struct admin *a)
+{
+	a->http = evhttp_new(loop_base(a->loop));
+	if (!a->http)
+		return -ENOMEM;
+	evhttp_set_timeout(a->http, READ_TIMEOUT_S);
+	evhttp_set_max_headers_size(a->http, HEAD_MAX);
+	evhttp_set_max_body_size(a->http, REQUEST_BODY_MAX);
+	/* All that evhttp knows, so that the refusal is ours and not its HTML. */
+	evhttp_set_allowed_methods(a->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
+						    EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS |
+						    EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+	evhttp_set_gencb(a->http, on_request, a);
+	evhttp_set_bevcb(a->http, on_connection, a);
+	if (!evhttp_bind_listener(a->http, a->listener))
+		return -ENOMEM;
+	a->is_listening = true;
+	evconnlistener_set_error_cb(a->listener, on_accept_error);
+	return 0;
+}
+
+int admin_new(struct loop *loop, const char *listen, struct health *h, struct metrics *m, struct admin **out)
+{
+	struct admin *a = calloc(1, sizeof *a);
+	int rc = -ENOMEM;
+
+	if (!a)
+		goto out;
+	a->loop = loop;
+	a->health = h;
+	rc = 0;
+	if (*listen == '\0')
+		goto done;
+	a->sweep = loop_timer(loop, on_sweep, a);
+	rc = a->sweep ? open_listener(a, listen) : -ENOMEM;
+	if (rc < 0)
+		goto out;
+	rc = open_http(a);
+	if (rc < 0)
+		goto out;
+	note_address(a);
+	log_info("admin_listening", LOG_TEXT("address", a->address));
+done:
+	*out = a;
+	a = NULL;
+out:
+	admin_free(a);
+	return rc;
+}
+
+void admin_free(struct admin *a)
+{
+	if (!a)
+		return;
+	/* A listener that evhttp did not come to own is still ours. */
+	if (a->listener && !a->is_listening)
+		evconnlistener_free(a->listener);
+	if (a->http)
+		evhttp_free(a->http);
+	for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
+		if (a->connections[i].socket)
+			bufferevent_decref(a->connections[i].socket);
+	if (a->sweep)
+		event_free(a->sweep);
+	free(a);
+}
+
+const char *admin_address(const struct admin *a)
+{
+	return a->address;
+}
