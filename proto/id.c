@@ -106,6 +106,24 @@ struct id id_mint(struct id_minter *m, enum id_kind kind, struct slice tenant, u
 	return id;
 }
 
+static uint32_t get_be32(const uint8_t *in)
+{
+	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+}
+
+void id_minter_resume(struct id_minter *m, const struct id_key *key, const struct id *last)
+{
+	uint32_t low = get_be32(last->bytes + 8) & UINT32_C(0x3fffffff);
+	uint32_t high = get_be32(last->bytes + 4) & UINT32_C(0xfff);
+
+	*m = (struct id_minter){
+		.key = *key,
+		.prefix = high << (PREFIX_BITS / 2) | low >> COUNTER_BITS,
+		.counter = low & COUNTER_MAX,
+		.last_ms = id_time_ms(last),
+	};
+}
+
 bool id_is_genuine(
 	const struct id *id, enum id_kind kind, struct slice tenant, const struct id_key *keys, size_t n)
 {

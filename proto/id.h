@@ -48,6 +48,11 @@ void id_minter_init(struct id_minter *m, const struct id_key *key, uint32_t rand
  */
 struct id id_mint(struct id_minter *m, enum id_kind kind, struct slice tenant, uint64_t now_ms);
 
+/*
+ * A minter that goes on where `last` was minted: ids that were minted in a row, with one `now_ms`, can be minted again.
+ */
+void id_minter_resume(struct id_minter *m, const struct id_key *key, const struct id *last);
+
 /* True when one of the `n` keys minted this id for this kind and tenant. Constant time in the check. */
 bool id_is_genuine(
 	const struct id *id, enum id_kind kind, struct slice tenant, const struct id_key *keys, size_t n);

@@ -141,14 +141,18 @@ int64_t wire_object_len(struct slice bytes, unsigned depth_max, const char **rea
 
 	assert(depth_max <= PROTO_DEPTH_MAX);
 	while (true) {
+		const char *refusal;
+
 		while (w.left[w.depth] == 0) {
 			if (w.depth == 0)
 				return (int64_t)(bytes.len - w.rest.len);
 			w.depth--;
 		}
-		*reason = step(&w, depth_max);
-		if (*reason)
+		refusal = step(&w, depth_max);
+		if (refusal) {
+			*reason = refusal;
 			return -EBADMSG;
+		}
 	}
 }
 
