@@ -15,6 +15,7 @@ postback_dep(jansson jansson>=2.14)
 postback_dep(yaml yaml-0.1)
 postback_dep(sqlite sqlite3>=3.38)
 postback_dep(openssl libcrypto>=3.0)
+postback_dep(tls libssl>=3.0)
 postback_dep(cmocka cmocka)
 postback_dep(systemd libsystemd)
 

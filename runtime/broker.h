@@ -6,6 +6,8 @@
  *
  * A service uses one broker for publishing and one for consuming: a connection that RabbitMQ blocks because of an alarm
  * still acks on the other.
+ *
+ * Every function is for the loop thread, every callback comes on it. Never blocks, but for broker_free.
  */
 #ifndef RUNTIME_BROKER_H
 #define RUNTIME_BROKER_H
@@ -24,24 +26,30 @@ enum broker_state {
 };
 
 struct broker_options {
-	const char *
-		url; /* amqp://user:password@host:port/vhost or amqps; copied, the password is never logged */
+	/*
+	 * amqp://user:password@host:port/vhost or amqps; copied, the password is never logged. No vhost is "/". With amqps
+	 * the peer must prove its name by the system's certificates (SSL_CERT_FILE, SSL_CERT_DIR).
+	 */
+	const char *url;
 	const char *name; /* connection_name: "postback-gateway host:pid publish"; copied */
 	int heartbeat_s;  /* 10 */
 	int64_t connect_timeout_ms;
 	size_t message_max; /* a larger body is refused with -EMSGSIZE before it is handed over */
-	size_t queue_max;   /* publishes handed over and not ended; one more is -EAGAIN */
+	size_t queue_max;   /* publishes handed over and not come back; one more is -EAGAIN */
+	size_t bytes_max;   /* the bodies of those together; 0: 256 MiB */
 	/* Told at every change, on the loop; `why` for people, never NULL, no secrets. */
 	void (*on_state)(enum broker_state state, const char *why, void *arg);
 	void *arg;
 };
 
+/* 0, -ENOMEM, -EINVAL (the URL). */
 int broker_new(struct loop *loop, const struct broker_options *opt, struct broker **out);
-/* Starts dialling. Declarations and consumers added before are there when on_state says up. */
+/* 0 or -EAGAIN (no thread). Starts dialling. Declarations and consumers added before are there when on_state says up. */
 int broker_start(struct broker *b);
 /*
  * Closes the connection and joins the thread, within about a second even when the broker hangs. No callback comes
- * after; publishes not ended get none, deliveries not acked go back to their queues.
+ * after; publishes not ended get none, deliveries not acked go back to their queues (they must still be ended here by
+ * broker_drop, before or after, which frees them). Settlements given before are sent first. Safe in every callback.
  */
 void broker_free(struct broker *b);
 enum broker_state broker_state(const struct broker *b);
@@ -69,6 +77,10 @@ struct broker_declaration {
 /*
  * Adds to what this connection declares whenever it comes up, in order; now, when it is up. All is copied. Where the
  * broker has it with other arguments (406) it is checked passively and the difference logged. -ENOMEM.
+ *
+ * An exclusive queue whose name ends in '%' is a fresh one each time the connection comes up: the broker keeps an old one
+ * locked up to two heartbeats after its connection was lost. The '%' becomes eight random hex digits, the same ones in
+ * `name` and `key` of its bindings and in `queue` of its consumers; see broker_consumer_queue().
  */
 int broker_declare(struct broker *b, const struct broker_declaration *d, size_t len);
 
@@ -87,7 +99,7 @@ struct broker_message {
 	const char *content_type;
 	struct slice correlation_id, reply_to, type; /* may be unset */
 	const char *app_id;
-	int64_t expiration_ms; /* 0: none */
+	int64_t expiration_ms; /* 0 or less: none */
 	bool persistent;
 	bool mandatory;
 	const struct broker_header *headers;
@@ -116,7 +128,8 @@ typedef void broker_publish_cb(enum broker_outcome outcome, void *arg);
 
 /*
  * 0 and later exactly one callback (never inside the call), or a negative errno and none: -EMSGSIZE, -EAGAIN (queue
- * full), -ENOTCONN (at most once, and the connection is down or blocked: known at once), -ENOMEM.
+ * full), -ENOTCONN (at most once, and the connection is down or blocked: known at once), -ENOMEM. -EMSGSIZE also for a
+ * name or property over 255 bytes. A message that makes RabbitMQ close the channel when sent alone ends NACKED.
  * message_id is made anew for every publish. Copies everything but body_owned.
  */
 int broker_publish(struct broker *b, const struct broker_message *m, broker_publish_cb *cb, void *arg);
@@ -125,7 +138,10 @@ int broker_publish(struct broker *b, const struct broker_message *m, broker_publ
 
 struct broker_consumer;
 
-/* One message; lives until broker_ack, broker_reject or broker_drop, whichever the consumer calls exactly once. */
+/*
+ * One message; lives until broker_ack, broker_reject or broker_drop, whichever the consumer calls exactly once. A
+ * message over message_max is rejected without requeueing and never seen here.
+ */
 struct broker_delivery {
 	struct broker_consumer *consumer;
 	void *consumer_arg;
@@ -158,11 +174,22 @@ struct broker_consumer_options {
 
 /* A channel of its own. Consumes whenever the connection is up, again after every loss. */
 int broker_consume(struct broker *b, const struct broker_consumer_options *opt, struct broker_consumer **out);
-/* Cancels at the broker; deliveries in hand can still be acked. No delivery comes after the call. Freed with the broker. */
+/*
+ * Cancels at the broker; deliveries in hand can still be acked, what was under way goes back to the queue. No delivery
+ * comes after the call. Freed with the broker.
+ */
 void broker_consumer_stop(struct broker_consumer *c);
+/*
+ * The queue's name as it is on the broker now, with the digits of a fresh one. Set from on_change(true) on until
+ * on_change(false), else NULL. Borrows: valid until the next on_change.
+ */
+const char *broker_consumer_queue(const struct broker_consumer *c);
 /* Changes how many may be unacked from now on. */
 void broker_consumer_set_prefetch(struct broker_consumer *c, uint16_t prefetch);
-/* Stops taking (basic.cancel) and starts again, for a service that cannot work just now. */
+/*
+ * Stops taking (basic.cancel) and starts again, for a service that cannot work just now. No delivery comes in between;
+ * what was under way already is kept for the resume, as a requeue would count against the delivery limit.
+ */
 void broker_consumer_pause(struct broker_consumer *c);
 void broker_consumer_resume(struct broker_consumer *c);
 
@@ -175,12 +202,12 @@ void broker_ack(struct broker_delivery *d);
 void broker_reject(struct broker_delivery *d, bool requeue);
 /* Frees without a word to the broker (no_ack consumers; deliveries that go back when the connection closes). */
 void broker_drop(struct broker_delivery *d);
-/* False once the connection that brought it is gone: acking would do nothing. */
+/* False once the connection or channel that brought it is gone: acking would do nothing. */
 bool broker_delivery_is_live(const struct broker_delivery *d);
 
 /* ---- bindings and questions at run time ---- */
 
-/* Binds or unbinds now and after every reconnect (or no more). Copied. -ENOMEM, -EAGAIN. */
+/* Binds or unbinds now and after every reconnect (or no more), in order. Copied. -ENOMEM. */
 int broker_bind(struct broker *b, const char *queue, const char *exchange, const char *key);
 int broker_unbind(struct broker *b, const char *queue, const char *exchange, const char *key);
 
@@ -189,9 +216,9 @@ struct broker_queue_info {
 	int64_t messages; /* ready */
 	int64_t consumers;
 };
-/* rc: 0, or -ENOTCONN when the connection broke meanwhile. */
+/* rc: 0, -ENOTCONN when the connection broke meanwhile, -ETIMEDOUT after 5 s. */
 typedef void broker_queue_cb(int rc, const struct broker_queue_info *info, void *arg);
-/* Passive declare on a channel of its own. 0 and one callback, or -ENOTCONN, -ENOMEM. */
+/* Passive declare on a channel of its own. 0 and one callback, or -ENOTCONN, -EAGAIN (256 wait already), -ENOMEM. */
 int broker_queue_info(struct broker *b, const char *queue, broker_queue_cb *cb, void *arg);
 
 /* ---- numbers for metrics ---- */

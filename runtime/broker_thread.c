@@ -1,0 +1,478 @@
+/* The thread of a connection: it dials, waits, hands frames and parcels to the parts, and redials. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/backoff.h"
+#include "runtime/broker_internal.h"
+#include "runtime/clock.h"
+
+enum {
+	FRAMES_AT_ONCE = 512,
+	/* Deliveries on their way to the loop; a slow loop is answered by not reading the socket. */
+	TRANSIT_LEN_MAX = 8192,
+	TRANSIT_BYTES_MAX = 32 << 20,
+	THROTTLED_MS = 5,
+	HEARTBEAT_DIVISOR = 4,
+	WAIT_MAX_MS = 60000,
+};
+
+/* ---- parcels ---- */
+
+void publish_free(struct publish *p)
+{
+	free(p->body_owned);
+	free(p);
+}
+
+void consumer_free(struct broker_consumer *c)
+{
+	free(c->incoming.delivery);
+	free(c->tag);
+	free(c->queue);
+	free(c);
+}
+
+void parcel_free(struct parcel *parcel)
+{
+	switch (parcel->kind) {
+	case PARCEL_PUBLISH: publish_free((struct publish *)parcel); break;
+	case PARCEL_CONSUMER: {
+		struct broker_consumer *c = CONTAINER(parcel, struct broker_consumer, parcel);
+
+		if (!c->is_known)
+			consumer_free(c);
+		break;
+	}
+	case PARCEL_DELIVERY:
+	case PARCEL_QUERY:
+	case PARCEL_DECLARE:
+	case PARCEL_STATE:
+	case PARCEL_CONSUMING: free(parcel); break;
+	case PARCEL_STOP: break;
+	case PARCEL_KINDS: break;
+	}
+}
+
+static void free_mail(struct mail *mail)
+{
+	while (mail) {
+		struct mail *next = mail->next;
+
+		parcel_free((struct parcel *)mail);
+		mail = next;
+	}
+}
+
+static void free_mailbox(struct mailbox *m)
+{
+	if (m)
+		free_mail(mailbox_take(m));
+	mailbox_free(m);
+}
+
+/* ---- the link ---- */
+
+int link_new(const struct broker_options *opt, struct link **out)
+{
+	struct link *l = calloc(1, sizeof *l);
+	int rc = -ENOMEM;
+
+	if (!l)
+		return rc;
+	pthread_mutex_init(&l->wish_lock, NULL);
+	pthread_mutex_init(&l->fd_lock, NULL);
+	atomic_init(&l->refs, 1);
+	l->fd = -1;
+	l->stop.kind = PARCEL_STOP;
+	l->heartbeat_s = opt->heartbeat_s;
+	l->connect_timeout_ms = opt->connect_timeout_ms;
+	l->message_max = opt->message_max;
+	l->home_end = &l->home;
+	l->declarer.end = &l->declarer.first;
+	l->querier.end = &l->querier.first;
+	l->told_state = BROKER_DOWN;
+	l->consume_ms = INT64_MAX;
+	l->name = strdup(opt->name ? opt->name : "postback");
+	if (!l->name)
+		goto out;
+	rc = link_parse_url(l, opt->url);
+	if (rc < 0)
+		goto out;
+	rc = mailbox_new(&l->inbox);
+	if (rc < 0)
+		goto out;
+	rc = mailbox_new(&l->outbox);
+	if (rc < 0)
+		goto out;
+	*out = l;
+	l = NULL;
+out:
+	link_unref(l);
+	return rc;
+}
+
+void link_unref(struct link *l)
+{
+	if (!l || atomic_fetch_sub(&l->refs, 1) > 1)
+		return;
+	*l->home_end = NULL;
+	free_mail(l->home);
+	free_mailbox(l->inbox);
+	free_mailbox(l->outbox);
+	link_publish_done(l);
+	link_declare_done(l);
+	link_consume_done(l);
+	for (struct query *q = l->querier.first, *next; q; q = next) {
+		next = q->next;
+		free(q);
+	}
+	pthread_mutex_destroy(&l->wish_lock);
+	pthread_mutex_destroy(&l->fd_lock);
+	/* Holds the password. */
+	if (l->url_copy)
+		explicit_bzero(l->url_copy, strlen(l->url_copy));
+	free(l->url_copy);
+	free(l->name);
+	free(l);
+}
+
+void link_lose(struct link *l, const char *format, ...)
+{
+	va_list args;
+
+	if (l->is_lost)
+		return;
+	l->is_lost = true;
+	va_start(args, format);
+	vsnprintf(l->why, sizeof l->why, format, args);
+	va_end(args);
+}
+
+void link_send_home(struct link *l, struct parcel *parcel)
+{
+	*l->home_end = &parcel->mail;
+	l->home_end = &parcel->mail.next;
+}
+
+static void post_home(struct link *l)
+{
+	if (!l->home)
+		return;
+	*l->home_end = NULL;
+	mailbox_post_all(l->outbox, l->home, l->home_end);
+	l->home = NULL;
+	l->home_end = &l->home;
+}
+
+static void log_state(struct link *l)
+{
+	switch (l->told_state) {
+	case BROKER_UP:
+		log_info("broker_up", LOG_TEXT("connection", l->name), LOG_TEXT("host", l->host),
+			LOG_TEXT("vhost", l->info.vhost));
+		break;
+	case BROKER_BLOCKED:
+		log_warn("broker_blocked", LOG_TEXT("connection", l->name), LOG_TEXT("host", l->host),
+			LOG_TEXT("why", l->told_why));
+		break;
+	case BROKER_DOWN:
+		log_warn("broker_down", LOG_TEXT("connection", l->name), LOG_TEXT("host", l->host),
+			LOG_TEXT("why", l->told_why));
+		break;
+	}
+}
+
+void link_set_state(struct link *l, enum broker_state state, const char *why)
+{
+	struct state_notice *n;
+
+	if (l->told_state == state && strcmp(l->told_why, why) == 0)
+		return;
+	l->told_state = state;
+	snprintf(l->told_why, sizeof l->told_why, "%s", why);
+	log_state(l);
+	n = malloc(sizeof *n);
+	if (!n)
+		return;
+	n->parcel.kind = PARCEL_STATE;
+	n->state = state;
+	memcpy(n->why, l->told_why, sizeof n->why);
+	link_send_home(l, &n->parcel);
+}
+
+bool link_send(struct link *l, uint16_t channel, amqp_method_number_t method, void *decoded)
+{
+	int rc;
+
+	if (l->is_lost)
+		return false;
+	rc = amqp_send_method(l->conn, channel, method, decoded);
+	if (rc != AMQP_STATUS_OK)
+		link_lose(l, "the connection broke: %s", amqp_error_string2(rc));
+	return !l->is_lost;
+}
+
+bool link_open_channel(struct link *l, uint16_t channel)
+{
+	return link_send(l, channel, AMQP_CHANNEL_OPEN_METHOD,
+		&(amqp_channel_open_t){.out_of_band = amqp_empty_bytes});
+}
+
+void link_close_text(uint16_t code, amqp_bytes_t text, char *out, size_t len)
+{
+	snprintf(out, len, "%u %.*s", code, (int)text.len, (const char *)text.bytes);
+}
+
+amqp_bytes_t link_name(const struct link *l, const char *name, char *out)
+{
+	size_t len = strlen(name);
+
+	if (len > 0 && name[len - 1] == '%')
+		snprintf(out, SHORT_MAX + 1, "%.*s%s", (int)len - 1, name, l->fresh);
+	else
+		snprintf(out, SHORT_MAX + 1, "%s", name);
+	return bytes_text(out);
+}
+
+/* ---- what comes from the loop ---- */
+
+static void take_mail(struct link *l)
+{
+	struct mail *mail = mailbox_take(l->inbox);
+
+	while (mail) {
+		struct parcel *parcel = (struct parcel *)mail;
+
+		mail = mail->next;
+		switch (parcel->kind) {
+		case PARCEL_PUBLISH: link_publish_add(l, (struct publish *)parcel); break;
+		case PARCEL_DELIVERY: link_consume_settle(l, (struct delivery *)parcel); break;
+		case PARCEL_QUERY: link_query_add(l, (struct query *)parcel); break;
+		case PARCEL_DECLARE: link_declare_add(l, (struct declaration *)parcel); break;
+		case PARCEL_CONSUMER:
+			link_consume_wish(l, CONTAINER(parcel, struct broker_consumer, parcel));
+			break;
+		case PARCEL_STOP: l->must_stop = true; break;
+		case PARCEL_STATE:
+		case PARCEL_CONSUMING:
+		case PARCEL_KINDS: break;
+		}
+	}
+}
+
+/* ---- what comes from RabbitMQ ---- */
+
+static void on_connection_close(struct link *l, const amqp_connection_close_t *m)
+{
+	char text[WHY_MAX - 40];
+
+	link_close_text(m->reply_code, m->reply_text, text, sizeof text);
+	link_send(l, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &(amqp_connection_close_ok_t){0});
+	link_lose(l, "RabbitMQ closed the connection: %s", text);
+}
+
+static void on_blocked(struct link *l, const amqp_connection_blocked_t *m)
+{
+	char why[WHY_MAX];
+
+	snprintf(why, sizeof why, "RabbitMQ takes no messages: alarm (%.*s)", (int)m->reason.len,
+		(const char *)m->reason.bytes);
+	l->is_blocked = true;
+	link_publish_withdraw(l);
+	if (l->told_state == BROKER_UP)
+		link_set_state(l, BROKER_BLOCKED, why);
+}
+
+static void on_unblocked(struct link *l)
+{
+	l->is_blocked = false;
+	if (l->told_state == BROKER_BLOCKED)
+		link_set_state(l, BROKER_UP, "the alarm is over");
+}
+
+static void on_connection_frame(struct link *l, const amqp_frame_t *frame)
+{
+	if (frame->frame_type != AMQP_FRAME_METHOD)
+		return;
+	if (frame->payload.method.id == AMQP_CONNECTION_CLOSE_METHOD)
+		on_connection_close(l, frame->payload.method.decoded);
+	else if (frame->payload.method.id == AMQP_CONNECTION_BLOCKED_METHOD)
+		on_blocked(l, frame->payload.method.decoded);
+	else if (frame->payload.method.id == AMQP_CONNECTION_UNBLOCKED_METHOD)
+		on_unblocked(l);
+}
+
+static void on_frame(struct link *l, const amqp_frame_t *frame)
+{
+	switch (frame->channel) {
+	case 0: on_connection_frame(l, frame); break;
+	case CHANNEL_DECLARE: link_declare_frame(l, frame); break;
+	case CHANNEL_PUBLISH: link_publish_frame(l, frame); break;
+	case CHANNEL_QUERY: link_query_frame(l, frame); break;
+	default: link_consume_frame(l, frame); break;
+	}
+	/* All that was wanted of the frame is copied, so its memory can go at once. */
+	amqp_maybe_release_buffers_on_channel(l->conn, frame->channel);
+}
+
+static bool is_throttled(const struct link *l)
+{
+	return atomic_load(&l->transit_len) >= TRANSIT_LEN_MAX ||
+	       atomic_load(&l->transit_bytes) >= TRANSIT_BYTES_MAX;
+}
+
+/* Frames that rabbitmq-c has read already: poll does not know of them. */
+static bool has_buffered(const struct link *l)
+{
+	return amqp_frames_enqueued(l->conn) || amqp_data_in_buffer(l->conn);
+}
+
+/* One call even with nothing readable: heartbeats are sent and missed ones noticed inside it. */
+static void read_frames(struct link *l)
+{
+	for (int i = 0; i < FRAMES_AT_ONCE && !l->is_lost; i++) {
+		amqp_frame_t frame;
+		int rc;
+
+		if ((i > 0 && !has_buffered(l)) || is_throttled(l))
+			return;
+		rc = amqp_simple_wait_frame_noblock(l->conn, &frame, &(struct timeval){0});
+		if (rc == AMQP_STATUS_TIMEOUT)
+			return;
+		if (rc != AMQP_STATUS_OK)
+			link_lose(l, "the connection broke: %s", amqp_error_string2(rc));
+		else
+			on_frame(l, &frame);
+	}
+}
+
+/* ---- the thread ---- */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int wait_ms(const struct link *l, bool must_write, int64_t now_ms)
+{
+	int64_t due = now_ms + l->heartbeat_s * INT64_C(1000) / HEARTBEAT_DIVISOR;
+
+	if (must_write || l->must_stop)
+		return 0;
+	if (is_throttled(l))
+		return THROTTLED_MS;
+	if (has_buffered(l))
+		return 0;
+	due = earlier(due, link_publish_due(l));
+	if (l->declarer.is_ready)
+		due = earlier(due, l->consume_ms);
+	due = earlier(due, now_ms + WAIT_MAX_MS);
+	return due > now_ms ? (int)(due - now_ms) : 0;
+}
+
+/* True: the socket has something for us, or has ended. */
+static bool wait_for_work(struct link *l, bool must_write)
+{
+	int ms = wait_ms(l, must_write, clock_mono_ms());
+	bool is_deaf = is_throttled(l);
+	struct pollfd fds[] = {
+		{.fd = mailbox_fd(l->inbox), .events = POLLIN},
+		{.fd = amqp_get_sockfd(l->conn),
+			.events = (short)((is_deaf ? 0 : POLLIN) | (l->publisher.is_stuck ? POLLOUT : 0))},
+	};
+
+	poll(fds, 2, ms);
+	if (fds[1].revents & POLLOUT)
+		l->publisher.is_stuck = false;
+	return fds[0].revents & POLLIN;
+}
+
+static void announce(struct link *l)
+{
+	if (l->is_lost || l->told_state != BROKER_DOWN || !l->declarer.is_ready ||
+		!link_consume_is_answered(l))
+		return;
+	link_set_state(l, l->is_blocked ? BROKER_BLOCKED : BROKER_UP, "connected");
+}
+
+static void serve(struct link *l)
+{
+	bool must_write = false;
+
+	while (!l->is_lost && !l->must_stop) {
+		int64_t now_ms;
+
+		if (wait_for_work(l, must_write))
+			take_mail(l);
+		read_frames(l);
+		now_ms = clock_mono_ms();
+		link_declare_run(l);
+		link_consume_run(l, now_ms);
+		link_query_run(l);
+		link_publish_run(l, now_ms);
+		announce(l);
+		/* Before writing, which may take long. */
+		post_home(l);
+		link_consume_flush(l);
+		must_write = link_publish_write(l, now_ms);
+		post_home(l);
+	}
+}
+
+static void lost(struct link *l)
+{
+	link_set_state(l, BROKER_DOWN, l->why);
+	link_declare_lost(l);
+	link_consume_lost(l);
+	link_query_lost(l);
+	link_publish_lost(l);
+	l->is_blocked = false;
+	link_hang_up(l);
+	post_home(l);
+}
+
+/* Waits until the next dial; what is at most once is told at once that it has no chance. */
+static void pause_for(struct link *l, int64_t ms)
+{
+	int64_t until = clock_mono_ms() + ms;
+
+	for (int64_t now = until - ms; !l->must_stop && now < until; now = clock_mono_ms()) {
+		struct pollfd fd = {.fd = mailbox_fd(l->inbox), .events = POLLIN};
+
+		if (poll(&fd, 1, (int)(until - now)) > 0)
+			take_mail(l);
+		link_publish_withdraw(l);
+		link_query_lost(l);
+		post_home(l);
+	}
+}
+
+void *link_run(void *arg)
+{
+	struct link *l = arg;
+	uint32_t failures = 0;
+
+	pthread_setname_np(pthread_self(), "broker");
+	while (!l->must_stop && !atomic_load(&l->is_stopping)) {
+		l->is_lost = false;
+		snprintf(l->fresh, sizeof l->fresh, "%08x", random_u32());
+		take_mail(l);
+		if (link_dial(l) == 0) {
+			serve(l);
+			/* A connection that could not be made ready is as good as none. */
+			failures = l->told_state == BROKER_DOWN ? failures + 1 : 1;
+		} else {
+			l->is_lost = true;
+			failures++;
+		}
+		if (l->is_lost) {
+			lost(l);
+			pause_for(l, backoff_ms(BACKOFF_FIRST_MS, BACKOFF_CAP_MS, failures, random_u32()));
+		}
+	}
+	link_hang_up(l);
+	link_unref(l);
+	return NULL;
+}
