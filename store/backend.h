@@ -1,0 +1,111 @@
+/*
+ * What a kind of database has to do: execute the store's operations on one connection, one after the other, blocking,
+ * in the thread that has the connection. Threads, queues, grouping into transactions and callbacks are not its matter.
+ *
+ * Operations return 0, or
+ *   -EBADMSG  this operation alone cannot be done (rolled back to its savepoint, the others go on),
+ *   -EBUSY    somebody else holds the database for too long: the transaction failed, the connection is good,
+ *   -ENOMEM   the same, for memory,
+ *   -EIO      the connection or the database failed: it is closed and opened again later.
+ * With the last three `why` says what happened and what to do about it, for people.
+ *
+ * Everything that an operation returns by pointer lives in the arena that it was given.
+ */
+#ifndef STORE_BACKEND_H
+#define STORE_BACKEND_H
+
+#include "store/arena.h"
+#include "store/lifetime.h"
+#include "store/store.h"
+
+#define BACKEND_WHY_LEN 512
+
+struct backend_type;
+
+/* A connection; embedded first in the kind's own struct. */
+struct backend {
+	const struct backend_type *type;
+	char why[BACKEND_WHY_LEN];
+};
+
+struct backend_options {
+	const char *location; /* the URL behind its scheme */
+	struct lifetime lifetime;
+	bool is_writer; /* else it only ever reads */
+};
+
+struct backend_due_query {
+	uint64_t owner;
+	const char *channels; /* comma separated; NULL: all */
+	int64_t now_ms, lease_ms;
+	size_t limit;
+};
+
+struct backend_claimed {
+	enum store_claim_state state;
+	struct id id;
+	struct slice answer;
+};
+
+struct backend_batch {
+	struct store_batch batch;
+	uint32_t by_state[TASK_STATES];
+};
+
+struct backend_type {
+	const char *scheme; /* of the URL, without the colon */
+
+	/* 0, or -EINVAL with `why` written when the location can never be one. */
+	int (*check)(const char *location, char *why, size_t why_len);
+	/* A writer creates and migrates what is missing and proves that it can write. On failure *out is NULL, `why` set. */
+	int (*open)(const struct backend_options *opt, struct backend **out, char why[BACKEND_WHY_LEN]);
+	void (*close)(struct backend *b);
+
+	/* A writer's transaction has the database to itself; a reader's is a snapshot. */
+	int (*begin)(struct backend *b);
+	int (*commit)(struct backend *b);
+	/* Safe when there is none. */
+	void (*rollback)(struct backend *b);
+	/* Around each operation of a transaction: a mark, and back to it or on without it. */
+	int (*mark)(struct backend *b);
+	int (*mark_keep)(struct backend *b);
+	int (*mark_undo)(struct backend *b);
+
+	/* Reading. */
+	int (*keys_get)(struct backend *b, struct id_key keys[STORE_KEYS_MAX], size_t *len);
+	int (*tasks_get)(struct backend *b, struct arena *a, const struct id *ids, size_t len, unsigned with,
+		struct store_task *out);
+	int (*tasks_list)(struct backend *b, struct arena *a, const struct store_list_query *q,
+		struct store_task *out, size_t *len);
+	int (*tasks_count)(struct backend *b, struct arena *a, struct slice tenant,
+		struct store_task_count **out, size_t *len);
+	int (*batch_get)(struct backend *b, struct arena *a, const struct id *id, struct backend_batch *out);
+	int (*version)(struct backend *b, uint64_t *out);
+
+	/* Writing. */
+	int (*keys_add)(struct backend *b, const struct id_key *key, int64_t now_ms);
+	int (*later_insert)(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len);
+	int (*later_undo)(struct backend *b, const struct id *ids, size_t len);
+	int (*batch_insert)(struct backend *b, const struct id *id, struct slice tenant, int64_t now_ms);
+	int (*batch_seal)(struct backend *b, struct arena *a, const struct id *id, const struct id *accepted,
+		size_t len, struct slice document, int64_t now_ms);
+	int (*claim)(
+		struct backend *b, struct arena *a, const struct store_claim *c, struct backend_claimed *out);
+	int (*claim_end)(struct backend *b, struct slice tenant, struct slice key, enum store_claim_end how,
+		struct slice answer);
+	int (*apply)(struct backend *b, struct arena *a, const struct store_event *events, size_t len,
+		struct store_applied *out);
+	int (*task_cancel)(struct backend *b, struct arena *a, const struct id *id, int64_t now_ms,
+		enum store_cancel *out);
+	int (*due_claim)(struct backend *b, struct arena *a, const struct backend_due_query *q,
+		struct store_due *out, size_t *len, int64_t *next_due_ms);
+	int (*due_end)(struct backend *b, struct arena *a, uint64_t owner,
+		const struct store_due_result *results, size_t len);
+	int (*dead_letter_add)(struct backend *b, const struct store_dead_letter *d);
+	int (*sweep)(
+		struct backend *b, struct arena *a, int64_t now_ms, size_t limit, struct store_sweep *out);
+};
+
+extern const struct backend_type backend_sqlite;
+
+#endif

@@ -1,0 +1,328 @@
+/*
+ * The SQLite backend: its connections and transactions.
+ *
+ * Any number of processes write to one file. A transaction that means to write says so when it begins: one that starts as
+ * a reader and writes later is refused at once when somebody else wrote meanwhile, whatever the timeout. The busy handler
+ * is our own, as SQLite's waits up to 100 ms between its tries.
+ */
+#include "store/sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/clock.h"
+
+enum {
+	BUSY_STEP_US = 300,
+	BUSY_MAX_MS = 10000,
+	CHECKPOINT_PAGES = 2000,       /* 8 MB: the log is written back, as far as readers allow */
+	CHECKPOINT_HARD_PAGES = 16000, /* 64 MB: readers are waited for, so that it starts anew */
+	LOG_KEPT_BYTES = 16 << 20,     /* of the file, once it was written back */
+	CACHE_KIB_WRITER = 4096,
+	CACHE_KIB_READER = 2048,
+	PROBE_BYTES = 65536,
+};
+
+/* ---- opening ---- */
+
+static int check(const char *location, char *why, size_t why_len)
+{
+	if (*location && *location != ':')
+		return 0;
+	snprintf(why, why_len, "sqlite:PATH needs the path of a file");
+	return -EINVAL;
+}
+
+static int make_folders(const char *path)
+{
+	char *copy = strdup(path);
+	int rc = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *slash = strchr(copy + 1, '/'); slash && rc == 0; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+			rc = -errno;
+		*slash = '/';
+	}
+	free(copy);
+	return rc;
+}
+
+/* Made by us, so that nobody else may read it; SQLite gives its other files the same mode. */
+static int make_file(const char *path, char why[BACKEND_WHY_LEN])
+{
+	int rc = make_folders(path);
+	int fd = rc < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (rc == 0 && fd < 0)
+		rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (rc < 0)
+		snprintf(why, BACKEND_WHY_LEN,
+			"%s: cannot be opened for writing: %s: make the file and its folder writable for this user",
+			path, strerror(-rc));
+	return rc < 0 ? -EIO : 0;
+}
+
+static int on_busy(void *arg, int count)
+{
+	int64_t *since_ms = arg;
+	int64_t now_ms = clock_mono_ms();
+
+	if (count == 0)
+		*since_ms = now_ms;
+	if (now_ms - *since_ms > BUSY_MAX_MS)
+		return 0;
+	usleep(BUSY_STEP_US);
+	return 1;
+}
+
+static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	if (pages >= CHECKPOINT_PAGES)
+		(void)sqlite3_wal_checkpoint_v2(db, name,
+			pages >= CHECKPOINT_HARD_PAGES ? SQLITE_CHECKPOINT_RESTART
+						       : SQLITE_CHECKPOINT_PASSIVE,
+			NULL, NULL);
+	return SQLITE_OK;
+}
+
+static int execute(struct sqlite *s, const char *text)
+{
+	return sqlite_error(s, sqlite3_exec(s->db, text, NULL, NULL, NULL));
+}
+
+/* The switch to WAL takes the whole file and does not always ask the busy handler when two processes want it at once. */
+static int use_wal(struct sqlite *s)
+{
+	int64_t since_ms = clock_mono_ms();
+	int rc;
+
+	do {
+		rc = execute(s, "PRAGMA journal_mode = WAL");
+		if (rc == -EBUSY)
+			usleep(BUSY_STEP_US);
+	} while (rc == -EBUSY && clock_mono_ms() - since_ms < BUSY_MAX_MS);
+	return rc;
+}
+
+static int configure(struct sqlite *s)
+{
+	char text[256];
+	int rc = 0;
+
+	sqlite3_busy_handler(s->db, on_busy, &s->busy_since_ms);
+	sqlite3_extended_result_codes(s->db, 1);
+	snprintf(text, sizeof text,
+		"PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%d;"
+		"PRAGMA journal_size_limit = %d; PRAGMA trusted_schema = OFF; PRAGMA query_only = %d",
+		s->is_writer ? CACHE_KIB_WRITER : CACHE_KIB_READER, LOG_KEPT_BYTES, !s->is_writer);
+	if (s->is_writer) {
+		sqlite3_wal_hook(s->db, on_commit, NULL);
+		rc = use_wal(s);
+	}
+	return rc < 0 ? rc : execute(s, text);
+}
+
+/* A disk that is full or a file that is read-only shows only when something is written. */
+static int prove_writable(struct sqlite *s)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, s, "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(?))");
+	query_int(&q, PROBE_BYTES);
+	rc = query_run(&q);
+	if (rc < 0)
+		return rc;
+	query_init(&q, s, "DELETE FROM meta WHERE key = 'probe'");
+	return query_run(&q);
+}
+
+static int prepare_database(struct sqlite *s)
+{
+	int rc;
+
+	if (!s->is_writer)
+		return sqlite_check_version(s);
+	rc = execute(s, "BEGIN IMMEDIATE");
+	if (rc == 0)
+		rc = sqlite_migrate(s);
+	if (rc == 0)
+		rc = sqlite_keys_start(s);
+	if (rc == 0)
+		rc = prove_writable(s);
+	if (rc == 0)
+		rc = execute(s, "COMMIT");
+	return rc;
+}
+
+static int prepare_transactions(struct sqlite *s)
+{
+	const char *begin = s->is_writer ? "BEGIN IMMEDIATE" : "BEGIN";
+	int code = sqlite3_prepare_v3(s->db, begin, -1, SQLITE_PREPARE_PERSISTENT, &s->begin, NULL);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_prepare_v3(s->db, "COMMIT", -1, SQLITE_PREPARE_PERSISTENT, &s->commit, NULL);
+	return sqlite_error(s, code);
+}
+
+static int open_database(struct sqlite *s)
+{
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+	int code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
+	int rc;
+
+	if (code != SQLITE_OK) {
+		sqlite_explain(s->base.why, s->path, code & 0xff, code,
+			s->db ? sqlite3_errmsg(s->db) : "out of memory");
+		return -EIO;
+	}
+	rc = configure(s);
+	if (rc == 0)
+		rc = prepare_database(s);
+	return rc < 0 ? rc : prepare_transactions(s);
+}
+
+static void close_sqlite(struct backend *b)
+{
+	struct sqlite *s = sqlite_of(b);
+
+	for (size_t i = 0; i < SQLITE_STATEMENTS_MAX; i++)
+		sqlite3_finalize(s->statements[i].statement);
+	sqlite3_finalize(s->begin);
+	sqlite3_finalize(s->commit);
+	sqlite3_close(s->db);
+	free(s->path);
+	free(s);
+}
+
+/* What PRAGMA data_version counts starts anew with each connection. */
+static uint64_t next_version_base(void)
+{
+	return (uint64_t)random_u32() << 32;
+}
+
+static int open_sqlite(const struct backend_options *opt, struct backend **out, char why[BACKEND_WHY_LEN])
+{
+	struct sqlite *s;
+	int rc = opt->is_writer ? make_file(opt->location, why) : 0;
+
+	if (rc < 0)
+		return rc;
+	s = calloc(1, sizeof *s);
+	if (!s || !(s->path = strdup(opt->location))) {
+		free(s);
+		snprintf(why, BACKEND_WHY_LEN, "out of memory");
+		return -ENOMEM;
+	}
+	s->base.type = &backend_sqlite;
+	s->lifetime = opt->lifetime;
+	s->is_writer = opt->is_writer;
+	s->version_base = next_version_base();
+	rc = open_database(s);
+	if (rc < 0) {
+		memcpy(why, s->base.why, BACKEND_WHY_LEN);
+		close_sqlite(&s->base);
+		return rc;
+	}
+	*out = &s->base;
+	return 0;
+}
+
+/* ---- transactions ---- */
+
+static int run_kept(struct sqlite *s, sqlite3_stmt *statement)
+{
+	int code = sqlite3_step(statement);
+	int rc = sqlite_error(s, code);
+
+	sqlite3_reset(statement);
+	return rc;
+}
+
+static int begin(struct backend *b)
+{
+	return run_kept(sqlite_of(b), sqlite_of(b)->begin);
+}
+
+static int commit(struct backend *b)
+{
+	return run_kept(sqlite_of(b), sqlite_of(b)->commit);
+}
+
+/* Some failures have rolled back already. */
+static void rollback(struct backend *b)
+{
+	struct sqlite *s = sqlite_of(b);
+
+	for (size_t i = 0; i < SQLITE_STATEMENTS_MAX; i++)
+		if (s->statements[i].statement)
+			sqlite3_reset(s->statements[i].statement);
+	if (!sqlite3_get_autocommit(s->db))
+		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int run_text(struct backend *b, const char *text)
+{
+	struct query q;
+
+	query_init(&q, sqlite_of(b), text);
+	return query_run(&q);
+}
+
+static int mark(struct backend *b)
+{
+	return run_text(b, "SAVEPOINT operation");
+}
+
+static int mark_keep(struct backend *b)
+{
+	return run_text(b, "RELEASE operation");
+}
+
+static int mark_undo(struct backend *b)
+{
+	int rc = run_text(b, "ROLLBACK TO operation");
+
+	return rc < 0 ? rc : mark_keep(b);
+}
+
+const struct backend_type backend_sqlite = {
+	.scheme = "sqlite",
+	.check = check,
+	.open = open_sqlite,
+	.close = close_sqlite,
+	.begin = begin,
+	.commit = commit,
+	.rollback = rollback,
+	.mark = mark,
+	.mark_keep = mark_keep,
+	.mark_undo = mark_undo,
+	.keys_get = sqlite_keys_get,
+	.tasks_get = sqlite_tasks_get,
+	.tasks_list = sqlite_tasks_list,
+	.tasks_count = sqlite_tasks_count,
+	.batch_get = sqlite_batch_get,
+	.version = sqlite_version,
+	.keys_add = sqlite_keys_add,
+	.later_insert = sqlite_later_insert,
+	.later_undo = sqlite_later_undo,
+	.batch_insert = sqlite_batch_insert,
+	.batch_seal = sqlite_batch_seal,
+	.claim = sqlite_claim,
+	.claim_end = sqlite_claim_end,
+	.apply = sqlite_apply,
+	.task_cancel = sqlite_task_cancel,
+	.due_claim = sqlite_due_claim,
+	.due_end = sqlite_due_end,
+	.dead_letter_add = sqlite_dead_letter_add,
+	.sweep = sqlite_sweep,
+};

@@ -1,0 +1,328 @@
+/*
+ * What events do to tasks: the merge rule, the row, and what hangs on it, one savepoint an event.
+ */
+#include <errno.h>
+
+#include "store/deliver.h"
+#include "store/merge.h"
+#include "store/sqlite.h"
+
+/* What the row says before the event. */
+struct known {
+	struct merge_position at;
+	uint64_t rev;
+	bool is_gone; /* a tombstone: its story is over */
+	struct id batch;
+	struct slice deliver, tenant;
+};
+
+struct step {
+	struct sqlite *s;
+	struct arena *a;
+	const struct store_event *event;
+	struct known known;
+	struct merge_position next;
+	struct delivery *deliveries;
+	size_t deliveries_len;
+};
+
+/* ---- what is known ---- */
+
+static int find_tombstone(struct sqlite *s, const struct id *id, bool *is_there)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, s, "SELECT 1 FROM tombstones WHERE id = ?");
+	query_id(&q, id);
+	rc = query_next(&q);
+	*is_there = rc == 1;
+	query_done(&q);
+	return rc < 0 ? rc : 0;
+}
+
+static int look_up(struct sqlite *s, struct arena *a, const struct id *id, struct known *k)
+{
+	struct query q;
+	int rc;
+
+	*k = (struct known){0};
+	query_init(&q, s,
+		"SELECT state, attempt, rank, seq, rev, batch, deliver, tenant FROM tasks WHERE id = ?");
+	query_id(&q, id);
+	rc = query_next(&q);
+	if (rc == 0)
+		return find_tombstone(s, id, &k->is_gone);
+	if (rc == 1) {
+		k->at = (struct merge_position){
+			.state = (enum task_state)row_int(&q, 0),
+			.attempt = (uint32_t)row_int(&q, 1),
+			.rank = (uint32_t)row_int(&q, 2),
+			.seq = (uint64_t)row_int(&q, 3),
+			.exists = true,
+		};
+		k->rev = (uint64_t)row_int(&q, 4);
+		k->batch = row_id(&q, 5);
+		k->deliver = row_copy(&q, 6, a);
+		k->tenant = row_copy(&q, 7, a);
+	}
+	query_done(&q);
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- the row ---- */
+
+static bool is_terminal(const struct step *st)
+{
+	return task_state_is_terminal(st->next.state);
+}
+
+static int64_t sweep_at(const struct step *st)
+{
+	const struct store_event *e = st->event;
+
+	if (is_terminal(st))
+		return lifetime_of_content(&st->s->lifetime, e->at_ms);
+	return lifetime_of_unfinished(
+		&st->s->lifetime, e->kind == STORE_EVENT_RETRY ? e->retry_at_ms : e->at_ms);
+}
+
+static int64_t finished_at(const struct step *st)
+{
+	if (!is_terminal(st))
+		return 0;
+	return st->event->finished_at_ms ? st->event->finished_at_ms : st->event->at_ms;
+}
+
+static void bind_error(struct query *q, const struct store_error *e)
+{
+	query_text(q, e->type);
+	query_text(q, e->message);
+	query_int(q, e->retryable);
+	query_int(q, e->status);
+	query_text(q, e->data);
+}
+
+static struct slice deliver_left(const struct step *st)
+{
+	if (is_terminal(st))
+		return slice_of(NULL, 0);
+	return slice_is_set(st->event->deliver) ? st->event->deliver : st->known.deliver;
+}
+
+/* A result that is there but bears no type still has to read as one. */
+static struct slice content_type(const struct store_event *e)
+{
+	if (e->kind != STORE_EVENT_SUCCEEDED || !slice_is_set(e->result))
+		return slice_of(NULL, 0);
+	return slice_is_set(e->content_type) ? e->content_type : slice_text("application/octet-stream");
+}
+
+/* The parameters that the two statements below have in common. */
+static void bind_common(struct query *q, const struct step *st)
+{
+	const struct store_event *e = st->event;
+
+	query_id(q, &e->id);
+	query_int(q, st->next.state);
+	query_int(q, st->next.attempt);
+	query_int(q, st->next.rank);
+	query_int(q, (int64_t)st->next.seq);
+	query_int(q, (int64_t)st->known.rev + 1);
+	query_int(q, e->kind == STORE_EVENT_RETRY ? e->retry_at_ms : 0);
+	query_int(q, e->started_at_ms);
+	query_int(q, finished_at(st));
+	query_int(q, sweep_at(st));
+	query_int(q, (int64_t)st->deliveries_len);
+	query_text(q, e->progress);
+	query_text(q, e->worker);
+	bind_error(q, &e->error);
+	query_text(q, content_type(e));
+	query_int(q, (int64_t)e->result.len);
+	query_int(q, e->result_is_json);
+	query_text(q, deliver_left(st));
+}
+
+static int insert_row(const struct step *st)
+{
+	const struct store_event *e = st->event;
+	struct query q;
+
+	query_init(&q, st->s,
+		"INSERT INTO tasks (id, state, attempt, rank, seq, rev, due_at, started_at, finished_at, sweep_at, "
+		"pending, progress, worker, error_type, error_message, error_retryable, error_status, error_data, "
+		"content_type, result_len, result_is_json, deliver, tenant, task, metadata, batch, retry_of, "
+		"created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+	bind_common(&q, st);
+	query_text(&q, e->tenant);
+	query_text(&q, e->task);
+	query_text(&q, e->metadata);
+	query_id(&q, &e->batch);
+	query_id(&q, &e->retry_of);
+	query_int(&q, (int64_t)id_time_ms(&e->id));
+	return query_run(&q);
+}
+
+/*
+ * What an event does not say stays as it was, but for what belongs to one attempt: the next one begins without progress
+ * and error. After its first run a request has what came before in it already.
+ */
+static int update_row(const struct step *st)
+{
+	struct query q;
+
+	query_init(&q, st->s,
+		"UPDATE tasks SET state = ?2, rank = ?4, seq = ?5, rev = ?6, due_at = iif(?7, ?7, due_at), "
+		"started_at = iif(?8, ?8, started_at), finished_at = ?9, sweep_at = ?10, pending = ?11, "
+		"progress = iif(attempt = ?3, coalesce(?12, progress), ?12), worker = coalesce(?13, worker), "
+		"error_type = ?14, error_message = ?15, error_retryable = ?16, error_status = ?17, error_data = ?18, "
+		"content_type = ?19, result_len = ?20, result_is_json = ?21, deliver = ?22, attempt = ?3, "
+		"is_waiting = 0, wants_previous = 0 WHERE id = ?1");
+	bind_common(&q, st);
+	return query_run(&q);
+}
+
+static int put_body(struct sqlite *s, const char *text, const struct id *id, struct slice body)
+{
+	struct query q;
+
+	query_init(&q, s, text);
+	query_id(&q, id);
+	query_blob(&q, body);
+	return query_run(&q);
+}
+
+static int drop_request(struct sqlite *s, const struct id *id)
+{
+	struct query q;
+
+	query_init(&q, s, "DELETE FROM requests WHERE id = ?");
+	query_id(&q, id);
+	return query_run(&q);
+}
+
+static int write_bodies(const struct step *st)
+{
+	const struct store_event *e = st->event;
+
+	if (e->kind == STORE_EVENT_SUCCEEDED && slice_is_set(e->result)) {
+		int rc = put_body(st->s, "INSERT INTO results (id, body) VALUES (?, ?)", &e->id, e->result);
+		if (rc < 0)
+			return rc;
+	}
+	if (e->kind == STORE_EVENT_SUCCEEDED || e->kind == STORE_EVENT_CANCELED)
+		return st->known.at.exists ? drop_request(st->s, &e->id) : 0;
+	if (slice_is_set(e->request))
+		return put_body(st->s,
+			"INSERT INTO requests (id, body) VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
+			&e->id, e->request);
+	return 0;
+}
+
+/* ---- what follows ---- */
+
+static int schedule_retry(const struct step *st, bool *has_due)
+{
+	const struct store_event *e = st->event;
+	struct slice tenant = st->known.at.exists ? st->known.tenant : e->tenant;
+
+	*has_due = true;
+	return sqlite_due_task(st->s, &e->id, tenant, e->attempt + 1, e->retry_at_ms, e->at_ms);
+}
+
+static int follow_end(const struct step *st, bool *has_due)
+{
+	const struct store_event *e = st->event;
+	const struct sqlite_end end = {
+		.id = e->id,
+		.batch = st->known.at.exists ? st->known.batch : e->batch,
+		.tenant = st->known.at.exists ? st->known.tenant : e->tenant,
+		.state = st->next.state,
+		.now_ms = e->at_ms,
+		.deliveries = st->deliveries,
+		.deliveries_len = st->deliveries_len,
+		.is_new = !st->known.at.exists,
+	};
+
+	return sqlite_end_follow(st->s, st->a, &end, has_due);
+}
+
+static int follow(const struct step *st, bool *has_due)
+{
+	int rc = 0;
+
+	if (is_terminal(st))
+		return follow_end(st, has_due);
+	/* Its reply proves that this attempt was published. */
+	if (st->known.at.exists && st->known.at.state == TASK_SCHEDULED)
+		rc = sqlite_due_drop(st->s, &st->event->id, st->event->attempt);
+	if (rc == 0 && st->event->kind == STORE_EVENT_RETRY)
+		rc = schedule_retry(st, has_due);
+	return rc;
+}
+
+static int choose_deliveries(struct step *st)
+{
+	struct slice text = slice_is_set(st->event->deliver) ? st->event->deliver : st->known.deliver;
+
+	if (!is_terminal(st))
+		return 0;
+	return deliver_select(text, st->next.state, st->a, &st->deliveries, &st->deliveries_len);
+}
+
+static int apply_one(
+	struct sqlite *s, struct arena *a, const struct store_event *e, struct store_applied *out)
+{
+	struct step st = {.s = s, .a = a, .event = e};
+	bool has_due = false;
+	int rc = look_up(s, a, &e->id, &st.known);
+
+	if (rc < 0)
+		return rc;
+	*out = (struct store_applied){.rev = st.known.rev, .state = st.known.at.state};
+	if (st.known.is_gone || !merge_event(&st.known.at, e, &st.next))
+		return 0;
+	rc = choose_deliveries(&st);
+	if (rc == 0)
+		rc = st.known.at.exists ? update_row(&st) : insert_row(&st);
+	if (rc == 0)
+		rc = write_bodies(&st);
+	if (rc == 0)
+		rc = follow(&st, &has_due);
+	*out = (struct store_applied){
+		.has_changed = true, .has_due = has_due, .rev = st.known.rev + 1, .state = st.next.state};
+	return rc;
+}
+
+static int run_text(struct sqlite *s, const char *text)
+{
+	struct query q;
+
+	query_init(&q, s, text);
+	return query_run(&q);
+}
+
+static int apply_marked(
+	struct sqlite *s, struct arena *a, const struct store_event *e, struct store_applied *out)
+{
+	int rc = run_text(s, "SAVEPOINT event");
+
+	if (rc < 0)
+		return rc;
+	rc = apply_one(s, a, e, out);
+	if (rc == -EBADMSG) {
+		*out = (struct store_applied){.rc = -EBADMSG};
+		rc = run_text(s, "ROLLBACK TO event");
+	}
+	return rc < 0 ? rc : run_text(s, "RELEASE event");
+}
+
+int sqlite_apply(struct backend *b, struct arena *a, const struct store_event *events, size_t len,
+	struct store_applied *out)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < len && rc == 0; i++)
+		rc = apply_marked(sqlite_of(b), a, &events[i], &out[i]);
+	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
+}

@@ -1,0 +1,437 @@
+/*
+ * Rows that become due: claimed under a lease, ended by whoever holds it.
+ */
+#include <errno.h>
+
+#include "store/deliver.h"
+#include "store/sqlite.h"
+
+enum { CLAIM_BYTES_MAX = 64 << 20 };
+
+/* tasks of the channel "task" publish; everything else is a delivery, whose row stays as its history. */
+enum due_state { DUE_PENDING, DUE_DELIVERED, DUE_DEAD };
+
+/* ---- making rows ---- */
+
+static int insert(struct sqlite *s, const struct id *task, struct slice tenant, const struct delivery *d,
+	int64_t ordinal, int64_t due_ms, int64_t now_ms)
+{
+	struct id row = id_mint(&s->minter, ID_DELIVERY, tenant, (uint64_t)now_ms);
+	struct query q;
+
+	query_init(&q, s,
+		"INSERT INTO due (row, task_id, channel, ordinal, target, due_at, ready_at) VALUES (?, ?, ?, ?, ?, ?6, ?6) "
+		"ON CONFLICT (task_id, channel, ordinal) DO UPDATE SET due_at = ?6, ready_at = ?6 WHERE owner IS NULL");
+	query_id(&q, &row);
+	query_id(&q, task);
+	query_text(&q, d->channel);
+	query_int(&q, ordinal);
+	query_text(&q, d->target);
+	query_int(&q, due_ms);
+	return query_run(&q);
+}
+
+int sqlite_due_task(struct sqlite *s, const struct id *id, struct slice tenant, uint32_t attempt,
+	int64_t due_ms, int64_t now_ms)
+{
+	const struct delivery d = {.channel = slice_text("task")};
+
+	return insert(s, id, tenant, &d, attempt, due_ms, now_ms);
+}
+
+int sqlite_due_deliveries(struct sqlite *s, const struct sqlite_end *end)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < end->deliveries_len && rc == 0; i++)
+		rc = insert(s, &end->id, end->tenant, &end->deliveries[i], (int64_t)i + 1, end->now_ms,
+			end->now_ms);
+	return rc;
+}
+
+int sqlite_due_drop(struct sqlite *s, const struct id *id, uint32_t up_to_attempt)
+{
+	struct query q;
+
+	query_init(&q, s, "DELETE FROM due WHERE task_id = ? AND channel = 'task' AND ordinal <= ?");
+	query_id(&q, id);
+	query_int(&q, up_to_attempt);
+	return query_run(&q);
+}
+
+/* ---- claiming ---- */
+
+struct claiming {
+	struct sqlite *s;
+	struct arena *a;
+	const struct backend_due_query *query;
+	struct store_due *out;
+	size_t len;
+	int64_t next_due_ms;
+};
+
+static void read_due(struct claiming *c, struct query *q)
+{
+	bool is_task = slice_is_text(row_slice(q, 2), "task");
+
+	c->out[c->len++] = (struct store_due){
+		.row = row_id(q, 0),
+		.task_id = row_id(q, 1),
+		.channel = row_copy(q, 2, c->a),
+		.attempt = (uint32_t)row_int(q, is_task ? 3 : 4),
+		.target = row_copy(q, 5, c->a),
+		.due_at_ms = row_int(q, 6),
+	};
+}
+
+static int find_ready(struct claiming *c, struct slice channel)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, c->s,
+		"SELECT row, task_id, channel, ordinal, tries, target, due_at FROM due INDEXED BY due_ready "
+		"WHERE channel = ? AND ready_at <= ? ORDER BY ready_at LIMIT ?");
+	query_text(&q, channel);
+	query_int(&q, c->query->now_ms);
+	query_int(&q, (int64_t)(c->query->limit - c->len));
+	while ((rc = query_next(&q)) == 1)
+		read_due(c, &q);
+	return rc;
+}
+
+static int find_next(struct claiming *c, struct slice channel)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, c->s,
+		"SELECT ready_at FROM due INDEXED BY due_ready WHERE channel = ? AND ready_at IS NOT NULL "
+		"ORDER BY ready_at LIMIT 1");
+	query_text(&q, channel);
+	rc = query_next(&q);
+	if (rc == 1 && row_int(&q, 0) < c->next_due_ms)
+		c->next_due_ms = row_int(&q, 0);
+	query_done(&q);
+	return rc < 0 ? rc : 0;
+}
+
+static int lease(struct claiming *c, const struct store_due *d)
+{
+	struct query q;
+
+	query_init(&q, c->s, "UPDATE due SET owner = ?, ready_at = ? WHERE row = ?");
+	query_int(&q, (int64_t)c->query->owner);
+	query_int(&q, c->query->now_ms + c->query->lease_ms);
+	query_id(&q, &d->row);
+	return query_run(&q);
+}
+
+struct waited {
+	enum store_wait waits;
+	struct id id;
+	bool wants_previous;
+};
+
+static int load_waited(struct claiming *c, const struct id *id, struct waited *w)
+{
+	struct query q;
+	int rc;
+
+	*w = (struct waited){0};
+	query_init(&q, c->s, "SELECT waits, waits_for, wants_previous FROM tasks WHERE id = ?");
+	query_id(&q, id);
+	rc = query_next(&q);
+	if (rc == 1)
+		*w = (struct waited){(enum store_wait)row_int(&q, 0), row_id(&q, 1), row_int(&q, 2) != 0};
+	query_done(&q);
+	return rc < 0 ? rc : 0;
+}
+
+static int load_batch_counts(struct claiming *c, const struct id *batch, uint32_t by_state[TASK_STATES])
+{
+	struct slice ids = {0};
+	struct query q;
+	int rc;
+
+	query_init(&q, c->s, "SELECT ids FROM batches WHERE id = ?");
+	query_id(&q, batch);
+	rc = query_next(&q);
+	if (rc == 1)
+		ids = row_copy(&q, 0, c->a);
+	query_done(&q);
+	return rc < 0 ? rc : sqlite_batch_states(c->s, ids, by_state);
+}
+
+/* Only the first run of a stored request still lacks what came before it. */
+static int load_previous(struct claiming *c, struct store_due *d)
+{
+	struct waited w;
+	int rc = load_waited(c, &d->task_id, &w);
+
+	if (rc < 0 || w.waits == STORE_WAITS_NOT)
+		return rc;
+	d->wants_previous = w.wants_previous;
+	if (w.waits == STORE_WAITS_TASK)
+		return sqlite_task_load(
+			c->s, c->a, &w.id, w.wants_previous ? STORE_WITH_RESULT : 0, &d->previous);
+	d->previous_batch = w.id;
+	return load_batch_counts(c, &w.id, d->previous_counts);
+}
+
+static int load_content(struct claiming *c, struct store_due *d)
+{
+	bool is_task = slice_is_text(d->channel, "task");
+	int rc = sqlite_task_load(
+		c->s, c->a, &d->task_id, is_task ? STORE_WITH_REQUEST : STORE_WITH_JSON, &d->task);
+
+	return rc < 0 || !is_task ? rc : load_previous(c, d);
+}
+
+/* The rest of what would be too much to have in memory at once stays for the next claim. */
+static int fill(struct claiming *c, size_t from)
+{
+	int rc = 0;
+
+	for (size_t i = from; i < c->len && rc == 0; i++) {
+		if (i > 0 && c->a->total > CLAIM_BYTES_MAX) {
+			c->len = i;
+			return 0;
+		}
+		rc = load_content(c, &c->out[i]);
+		if (rc == 0)
+			rc = lease(c, &c->out[i]);
+	}
+	return rc;
+}
+
+static int claim_channel(struct claiming *c, struct slice channel)
+{
+	size_t from = c->len;
+	int rc = c->len < c->query->limit && c->a->total <= CLAIM_BYTES_MAX ? find_ready(c, channel) : 0;
+
+	if (rc == 0)
+		rc = fill(c, from);
+	return rc < 0 ? rc : find_next(c, channel);
+}
+
+/* The channels that have rows, one look-up each. */
+static int next_channel(struct claiming *c, struct slice after, struct slice *out)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, c->s,
+		"SELECT channel FROM due INDEXED BY due_ready WHERE channel > ? AND ready_at IS NOT NULL "
+		"ORDER BY channel LIMIT 1");
+	query_text(&q, after);
+	rc = query_next(&q);
+	if (rc == 1)
+		*out = row_copy(&q, 0, c->a);
+	query_done(&q);
+	return rc;
+}
+
+static int claim_all_channels(struct claiming *c)
+{
+	struct slice channel = slice_text("");
+	int rc;
+
+	while ((rc = next_channel(c, channel, &channel)) == 1) {
+		rc = claim_channel(c, channel);
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
+}
+
+static int claim_named_channels(struct claiming *c, const char *names)
+{
+	int rc = 0;
+
+	while (*names && rc == 0) {
+		size_t len = strcspn(names, ",");
+
+		rc = claim_channel(c, slice_of(names, len));
+		names += len;
+		names += *names == ',';
+	}
+	return rc;
+}
+
+int sqlite_due_claim(struct backend *b, struct arena *a, const struct backend_due_query *query,
+	struct store_due *out, size_t *len, int64_t *next_due_ms)
+{
+	struct claiming c = {.s = sqlite_of(b), .a = a, .query = query, .out = out, .next_due_ms = INT64_MAX};
+	int rc = query->channels ? claim_named_channels(&c, query->channels) : claim_all_channels(&c);
+
+	if (rc < 0)
+		return rc;
+	*len = c.len;
+	*next_due_ms = c.next_due_ms;
+	return a->has_failed ? -ENOMEM : 0;
+}
+
+/* ---- ending ---- */
+
+struct held {
+	struct id task_id;
+	bool is_task;
+	uint32_t ordinal;
+	uint32_t tries;
+};
+
+/* 1 when `owner` still has it, else 0. */
+static int load_held(struct sqlite *s, const struct id *row, uint64_t owner, struct held *h)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, s,
+		"SELECT task_id, channel, ordinal, tries FROM due WHERE row = ? AND owner = ? AND ready_at IS NOT NULL");
+	query_id(&q, row);
+	query_int(&q, (int64_t)owner);
+	rc = query_next(&q);
+	if (rc == 1)
+		*h = (struct held){
+			.task_id = row_id(&q, 0),
+			.is_task = slice_is_text(row_slice(&q, 1), "task"),
+			.ordinal = (uint32_t)row_int(&q, 2),
+			.tries = (uint32_t)row_int(&q, 3),
+		};
+	query_done(&q);
+	return rc;
+}
+
+static int put_off(struct sqlite *s, const struct id *row, int64_t at_ms)
+{
+	struct query q;
+
+	query_init(&q, s, "UPDATE due SET ready_at = ?, owner = NULL, tries = tries + 1 WHERE row = ?");
+	query_int(&q, at_ms);
+	query_id(&q, row);
+	return query_run(&q);
+}
+
+/* Its reply may have come before this: what is further on stays so. */
+static int queue_task(struct sqlite *s, const struct held *h, int64_t at_ms)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, s,
+		"UPDATE tasks SET state = 1, attempt = ?2, rank = 0, seq = 0, sweep_at = ?3, rev = rev + 1 "
+		"WHERE id = ?1 AND state = 0 AND (attempt < ?2 OR (attempt = ?2 AND rank = 0))");
+	query_id(&q, &h->task_id);
+	query_int(&q, h->ordinal);
+	query_int(&q, lifetime_of_unfinished(&s->lifetime, at_ms));
+	rc = query_run(&q);
+	return rc < 0 ? rc : sqlite_due_drop(s, &h->task_id, h->ordinal);
+}
+
+static int end_publish(
+	struct sqlite *s, struct arena *a, const struct held *h, const struct store_due_result *r)
+{
+	struct slice message = slice_is_set(r->error) ? r->error : slice_text("it could not be published");
+	int rc;
+
+	switch (r->how) {
+	case STORE_DUE_DONE: return queue_task(s, h, r->at_ms);
+	case STORE_DUE_AGAIN: return put_off(s, &r->row, r->again_at_ms);
+	case STORE_DUE_DEAD: break;
+	}
+	rc = sqlite_end_task(s, a, &h->task_id, TASK_DEAD, "unpublishable", message, r->at_ms);
+	return rc == -ENOENT ? sqlite_due_drop(s, &h->task_id, h->ordinal) : rc;
+}
+
+static int note_attempt(struct sqlite *s, uint32_t number, const struct store_due_result *r)
+{
+	struct query q;
+
+	query_init(&q, s,
+		"INSERT OR REPLACE INTO attempts (row, number, at, took_ms, status, error, response) "
+		"VALUES (?, ?, ?, ?, ?, ?, ?)");
+	query_id(&q, &r->row);
+	query_int(&q, number);
+	query_int(&q, r->at_ms);
+	query_int(&q, r->took_ms);
+	query_int(&q, r->status);
+	query_text(&q, r->error);
+	query_blob(&q, r->response);
+	return query_run(&q);
+}
+
+static int close_delivery(
+	struct sqlite *s, const struct id *row, const struct id *task_id, enum due_state state)
+{
+	bool is_delivered = state == DUE_DELIVERED;
+	struct query q;
+	int rc;
+
+	query_init(&q, s,
+		"UPDATE due SET state = ?, ready_at = NULL, owner = NULL, tries = tries + 1 WHERE row = ?");
+	query_int(&q, state);
+	query_id(&q, row);
+	rc = query_run(&q);
+	if (rc < 0)
+		return rc;
+	query_init(&q, s,
+		"UPDATE tasks SET pending = pending - 1, delivered = delivered + ?, undelivered = undelivered + ?, "
+		"rev = rev + 1 WHERE id = ?");
+	query_int(&q, is_delivered);
+	query_int(&q, !is_delivered);
+	query_id(&q, task_id);
+	return query_run(&q);
+}
+
+static int end_delivery(struct sqlite *s, const struct held *h, const struct store_due_result *r)
+{
+	int rc = note_attempt(s, h->tries + 1, r);
+
+	if (rc < 0)
+		return rc;
+	switch (r->how) {
+	case STORE_DUE_AGAIN: return put_off(s, &r->row, r->again_at_ms);
+	case STORE_DUE_DONE: return close_delivery(s, &r->row, &h->task_id, DUE_DELIVERED);
+	case STORE_DUE_DEAD: break;
+	}
+	return close_delivery(s, &r->row, &h->task_id, DUE_DEAD);
+}
+
+int sqlite_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct store_due_result *results,
+	size_t len)
+{
+	struct sqlite *s = sqlite_of(b);
+	int rc = 0;
+
+	for (size_t i = 0; i < len && rc >= 0; i++) {
+		struct held h;
+
+		rc = load_held(s, &results[i].row, owner, &h);
+		if (rc == 1)
+			rc = h.is_task ? end_publish(s, a, &h, &results[i])
+				       : end_delivery(s, &h, &results[i]);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+int sqlite_due_bury(struct sqlite *s, const struct id *row, int64_t now_ms, const char *error)
+{
+	const struct store_due_result r = {.row = *row, .at_ms = now_ms, .error = slice_text(error)};
+	struct held h = {0};
+	struct query q;
+	int rc;
+
+	query_init(&q, s, "SELECT task_id, tries FROM due WHERE row = ?");
+	query_id(&q, row);
+	rc = query_next(&q);
+	if (rc == 1) {
+		h.task_id = row_id(&q, 0);
+		h.tries = (uint32_t)row_int(&q, 1);
+	}
+	query_done(&q);
+	if (rc <= 0)
+		return rc;
+	rc = note_attempt(s, h.tries + 1, &r);
+	return rc < 0 ? rc : close_delivery(s, row, &h.task_id, DUE_DEAD);
+}

@@ -1,0 +1,183 @@
+/*
+ * Tasks that are to run later, and taking them back.
+ */
+#include <errno.h>
+
+#include "proto/context.h"
+#include "store/sqlite.h"
+
+/*
+ * The deliveries travel inside the request; they are kept beside it, as the task may end without ever having run.
+ * A request that says nothing readable asks for none.
+ */
+static struct slice deliver_of(struct slice request)
+{
+	struct decode_error ignored;
+	struct context context;
+	struct request r;
+
+	if (request_decode(request, &r, &ignored) < 0 || !slice_is_set(r.context) ||
+		context_decode(r.context, &context, &ignored) < 0)
+		return slice_of(NULL, 0);
+	return context.deliver;
+}
+
+static int64_t sweep_at(const struct sqlite *s, const struct store_later *t)
+{
+	return t->waits == STORE_WAITS_NOT ? lifetime_of_unfinished(&s->lifetime, t->due_at_ms)
+					   : lifetime_of_id(&s->lifetime, &t->waits_for);
+}
+
+/* 1, or 0 when it is there already. */
+static int insert_row(struct sqlite *s, const struct store_later *t)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, s,
+		"INSERT INTO tasks (id, tenant, task, state, attempt, rank, seq, rev, created_at, due_at, started_at, "
+		"finished_at, sweep_at, metadata, waits, is_waiting, waits_for, wants_previous, batch, retry_of, deliver) "
+		"VALUES (?1, ?2, ?3, 0, 1, 0, 0, 1, ?4, ?5, 0, 0, ?6, ?7, ?8, ?8 <> 0, ?9, ?10, ?11, ?12, ?13) "
+		"ON CONFLICT DO NOTHING");
+	query_id(&q, &t->id);
+	query_text(&q, t->tenant);
+	query_text(&q, t->task);
+	query_int(&q, t->created_at_ms);
+	query_int(&q, t->waits == STORE_WAITS_NOT ? t->due_at_ms : 0);
+	query_int(&q, sweep_at(s, t));
+	query_text(&q, t->metadata);
+	query_int(&q, t->waits);
+	query_id(&q, &t->waits_for);
+	query_int(&q, t->wants_previous);
+	query_id(&q, &t->batch);
+	query_id(&q, &t->retry_of);
+	query_text(&q, deliver_of(t->request));
+	rc = query_run(&q);
+	return rc < 0 ? rc : (int)query_changes(&q);
+}
+
+static int keep_request(struct sqlite *s, const struct store_later *t)
+{
+	struct query q;
+
+	query_init(&q, s, "INSERT INTO requests (id, body) VALUES (?, ?)");
+	query_id(&q, &t->id);
+	query_blob(&q, t->request);
+	return query_run(&q);
+}
+
+/* What it waits for may have ended before this was written. */
+static int catch_up(struct sqlite *s, struct arena *a, const struct store_later *t)
+{
+	struct store_task previous;
+	bool found, is_complete, has_due = false;
+	int rc;
+
+	if (t->waits == STORE_WAITS_BATCH) {
+		rc = sqlite_batch_is_complete(s, &t->waits_for, &found, &is_complete);
+		return rc < 0 || !is_complete
+			       ? rc
+			       : sqlite_end_release(s, a, &t->waits_for, t->created_at_ms, &has_due);
+	}
+	rc = sqlite_task_load(s, a, &t->waits_for, 0, &previous);
+	if (rc < 0 || previous.presence == STORE_ABSENT || !task_state_is_terminal(previous.state))
+		return rc;
+	if (previous.presence == STORE_PRESENT && previous.state == TASK_SUCCEEDED)
+		return sqlite_end_release(s, a, &t->waits_for, t->created_at_ms, &has_due);
+	return sqlite_end_task(s, a, &t->id, TASK_CANCELED, "previous_failed",
+		slice_text("the task that it waited for did not succeed"), t->created_at_ms);
+}
+
+static int insert_one(struct sqlite *s, const struct store_later *t)
+{
+	int rc = insert_row(s, t);
+
+	/* Said twice, done once. */
+	if (rc <= 0)
+		return rc;
+	rc = keep_request(s, t);
+	if (rc == 0 && t->waits == STORE_WAITS_NOT)
+		rc = sqlite_due_task(s, &t->id, t->tenant, 1, t->due_at_ms, t->created_at_ms);
+	return rc;
+}
+
+/* First all of them, as a chain may name a later one of the same call as the one to wait for. */
+int sqlite_later_insert(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len)
+{
+	struct sqlite *s = sqlite_of(b);
+	int rc = 0;
+
+	for (size_t i = 0; i < len && rc == 0; i++)
+		rc = insert_one(s, &tasks[i]);
+	for (size_t i = 0; i < len && rc == 0; i++)
+		if (tasks[i].waits != STORE_WAITS_NOT)
+			rc = catch_up(s, a, &tasks[i]);
+	return rc;
+}
+
+/* ---- taking back ---- */
+
+/* Only what nothing happened to yet: what was released or has run meanwhile was published after all. */
+static const char *const undo[] = {
+	"DELETE FROM requests WHERE id = ?1 AND EXISTS (SELECT 1 FROM tasks WHERE id = ?1 AND state = 0 AND rank = 0)",
+	"DELETE FROM due WHERE task_id = ?1 AND channel = 'task' AND EXISTS "
+	"(SELECT 1 FROM tasks WHERE id = ?1 AND state = 0 AND rank = 0)",
+	"DELETE FROM tasks WHERE id = ?1 AND state = 0 AND rank = 0",
+};
+
+int sqlite_later_undo(struct backend *b, const struct id *ids, size_t len)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		for (size_t j = 0; j < sizeof undo / sizeof *undo && rc == 0; j++) {
+			struct query q;
+
+			query_init(&q, sqlite_of(b), undo[j]);
+			query_id(&q, &ids[i]);
+			rc = query_run(&q);
+		}
+	}
+	return rc;
+}
+
+/* ---- canceling ---- */
+
+/* Somebody is publishing it right now: only the processors can stop it. */
+static int is_being_published(struct sqlite *s, const struct id *id, int64_t now_ms, bool *out)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, s,
+		"SELECT 1 FROM due WHERE task_id = ? AND channel = 'task' AND owner IS NOT NULL AND ready_at > ?");
+	query_id(&q, id);
+	query_int(&q, now_ms);
+	rc = query_next(&q);
+	*out = rc == 1;
+	query_done(&q);
+	return rc < 0 ? rc : 0;
+}
+
+int sqlite_task_cancel(
+	struct backend *b, struct arena *a, const struct id *id, int64_t now_ms, enum store_cancel *out)
+{
+	struct sqlite *s = sqlite_of(b);
+	struct store_task t;
+	bool is_leased = false;
+	int rc = sqlite_task_load(s, a, id, 0, &t);
+
+	if (rc == 0)
+		rc = is_being_published(s, id, now_ms, &is_leased);
+	if (rc < 0)
+		return rc;
+	*out = STORE_CANCEL_NOT_HERE;
+	if (t.presence == STORE_TOMBSTONE || (t.presence == STORE_PRESENT && task_state_is_terminal(t.state)))
+		*out = STORE_CANCEL_TOO_LATE;
+	else if (t.presence == STORE_PRESENT && t.state == TASK_SCHEDULED && !is_leased)
+		*out = STORE_CANCEL_DONE;
+	if (*out != STORE_CANCEL_DONE)
+		return 0;
+	return sqlite_end_task(
+		s, a, id, TASK_CANCELED, "canceled", slice_text("canceled before it ran"), now_ms);
+}

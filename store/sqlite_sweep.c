@@ -1,0 +1,413 @@
+/*
+ * Dead letters, and the sweep: what the passing of time alone does. Each part takes at most `limit` rows by an index on
+ * the time at which they are to be looked at.
+ */
+#include <errno.h>
+
+#include "store/sqlite.h"
+
+int sqlite_dead_letter_add(struct backend *b, const struct store_dead_letter *d)
+{
+	struct query q;
+
+	query_init(
+		&q, sqlite_of(b), "INSERT INTO dead_letters (at, queue, reason, body) VALUES (?, ?, ?, ?)");
+	query_int(&q, d->at_ms);
+	query_text(&q, slice_is_set(d->queue) ? d->queue : slice_text(""));
+	query_text(&q, slice_is_set(d->reason) ? d->reason : slice_text(""));
+	query_blob(&q, slice_is_set(d->body) ? d->body : slice_text(""));
+	return query_run(&q);
+}
+
+struct sweep {
+	struct sqlite *s;
+	struct arena *a;
+	int64_t now_ms;
+	size_t limit;
+	struct store_sweep *out;
+};
+
+struct found {
+	struct id id;
+	struct slice tenant;
+	enum task_state state;
+	bool is_waiting;
+	enum store_wait waits;
+	struct id waits_for;
+};
+
+static int run_for(struct sqlite *s, const char *text, const struct id *id)
+{
+	struct query q;
+
+	query_init(&q, s, text);
+	query_id(&q, id);
+	return query_run(&q);
+}
+
+static int look_again(const struct sweep *w, const struct id *id)
+{
+	struct query q;
+
+	query_init(&q, w->s, "UPDATE tasks SET sweep_at = ? WHERE id = ?");
+	query_int(&q, w->now_ms + LIFETIME_RECHECK_MS);
+	query_id(&q, id);
+	return query_run(&q);
+}
+
+/* ---- finished tasks ---- */
+
+/* A next step that is still to be published may want this one's result as its `previous`. */
+static int is_still_wanted(const struct sweep *w, const struct id *id, bool *out)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, w->s,
+		"SELECT 1 FROM tasks INDEXED BY tasks_wanting WHERE waits_for = ? AND wants_previous = 1 AND state = 0 LIMIT 1");
+	query_id(&q, id);
+	rc = query_next(&q);
+	*out = rc == 1;
+	query_done(&q);
+	return rc < 0 ? rc : 0;
+}
+
+static const char *const contents[] = {
+	"DELETE FROM results WHERE id = ?1",
+	"DELETE FROM requests WHERE id = ?1",
+	"DELETE FROM attempts WHERE row IN (SELECT row FROM due WHERE task_id = ?1)",
+	"DELETE FROM due WHERE task_id = ?1",
+	"DELETE FROM tasks WHERE id = ?1",
+};
+
+static int bury(const struct sweep *w, const struct found *f)
+{
+	int64_t forget_ms = lifetime_of_id(&w->s->lifetime, &f->id);
+	struct query q;
+
+	if (forget_ms <= w->now_ms)
+		return 0;
+	query_init(&q, w->s,
+		"INSERT OR REPLACE INTO tombstones (id, tenant, state, forget_at) VALUES (?, ?, ?, ?)");
+	query_id(&q, &f->id);
+	query_text(&q, f->tenant);
+	query_int(&q, f->state);
+	query_int(&q, forget_ms);
+	return query_run(&q);
+}
+
+static int drop_content(const struct sweep *w, const struct found *f)
+{
+	bool is_wanted;
+	int rc = is_still_wanted(w, &f->id, &is_wanted);
+
+	if (rc < 0 || is_wanted)
+		return rc < 0 ? rc : look_again(w, &f->id);
+	rc = bury(w, f);
+	for (size_t i = 0; i < sizeof contents / sizeof *contents && rc == 0; i++)
+		rc = run_for(w->s, contents[i], &f->id);
+	w->out->expired++;
+	return rc;
+}
+
+/* ---- unfinished tasks ---- */
+
+static int is_row_unfinished(const struct sweep *w, const struct id *id, bool *out)
+{
+	struct store_task t;
+	int rc = sqlite_task_load(w->s, w->a, id, 0, &t);
+
+	*out = rc == 0 && t.presence == STORE_PRESENT && !task_state_is_terminal(t.state);
+	return rc;
+}
+
+/* An item without a row at this age was lost with its message, or never sent. */
+static int is_batch_alive(const struct sweep *w, const struct id *id, bool *out)
+{
+	uint32_t by_state[TASK_STATES];
+	struct slice ids = {0};
+	struct query q;
+	int rc;
+
+	query_init(&q, w->s, "SELECT ids FROM batches WHERE id = ?");
+	query_id(&q, id);
+	rc = query_next(&q);
+	if (rc == 1)
+		ids = row_copy(&q, 0, w->a);
+	query_done(&q);
+	if (rc < 0)
+		return rc;
+	rc = sqlite_batch_states(w->s, ids, by_state);
+	*out = rc == 0 && by_state[TASK_SCHEDULED] + by_state[TASK_RUNNING] > 0;
+	return rc;
+}
+
+static int check_waiting(const struct sweep *w, const struct found *f)
+{
+	bool is_alive;
+	int rc = f->waits == STORE_WAITS_BATCH ? is_batch_alive(w, &f->waits_for, &is_alive)
+					       : is_row_unfinished(w, &f->waits_for, &is_alive);
+
+	if (rc < 0 || is_alive)
+		return rc < 0 ? rc : look_again(w, &f->id);
+	w->out->died++;
+	return sqlite_end_task(w->s, w->a, &f->id, TASK_CANCELED, "previous_failed",
+		slice_text("what it waited for never came to an end"), w->now_ms);
+}
+
+static int expire(const struct sweep *w, const struct found *f)
+{
+	w->out->died++;
+	return sqlite_end_task(w->s, w->a, &f->id, TASK_DEAD, "expired",
+		slice_text("nothing was heard of it within its lifetime"), w->now_ms);
+}
+
+/* A cascade earlier in this sweep may have ended it, or moved its time. */
+static int is_still_due(const struct sweep *w, const struct id *id, bool *out)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, w->s, "SELECT 1 FROM tasks WHERE id = ? AND sweep_at <= ? AND pending = 0");
+	query_id(&q, id);
+	query_int(&q, w->now_ms);
+	rc = query_next(&q);
+	*out = rc == 1;
+	query_done(&q);
+	return rc < 0 ? rc : 0;
+}
+
+static int sweep_task(const struct sweep *w, const struct found *f)
+{
+	bool is_due;
+	int rc = is_still_due(w, &f->id, &is_due);
+
+	if (rc < 0 || !is_due)
+		return rc;
+	if (task_state_is_terminal(f->state))
+		return drop_content(w, f);
+	return f->is_waiting ? check_waiting(w, f) : expire(w, f);
+}
+
+static int find_tasks(const struct sweep *w, struct found *found, size_t *len)
+{
+	struct query q;
+	int rc;
+
+	*len = 0;
+	query_init(&q, w->s,
+		"SELECT id, tenant, state, is_waiting, waits, waits_for FROM tasks INDEXED BY tasks_to_sweep "
+		"WHERE sweep_at <= ? AND pending = 0 ORDER BY sweep_at LIMIT ?");
+	query_int(&q, w->now_ms);
+	query_int(&q, (int64_t)w->limit);
+	while ((rc = query_next(&q)) == 1)
+		found[(*len)++] = (struct found){
+			.id = row_id(&q, 0),
+			.tenant = row_copy(&q, 1, w->a),
+			.state = (enum task_state)row_int(&q, 2),
+			.is_waiting = row_int(&q, 3) != 0,
+			.waits = (enum store_wait)row_int(&q, 4),
+			.waits_for = row_id(&q, 5),
+		};
+	return rc < 0 ? rc : w->a->has_failed ? -ENOMEM : 0;
+}
+
+static int sweep_tasks(const struct sweep *w)
+{
+	struct found *found = arena_alloc(w->a, w->limit, sizeof *found);
+	size_t len;
+	int rc = found ? find_tasks(w, found, &len) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	w->out->has_more |= len == w->limit;
+	for (size_t i = 0; i < len && rc == 0; i++)
+		rc = sweep_task(w, &found[i]);
+	return rc;
+}
+
+/* ---- deliveries that nobody takes ---- */
+
+struct stale {
+	struct id row;
+	struct slice channel;
+};
+
+static int next_channel(const struct sweep *w, struct slice after, struct slice *out)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, w->s,
+		"SELECT channel FROM due INDEXED BY due_ready WHERE channel > ? AND ready_at IS NOT NULL "
+		"ORDER BY channel LIMIT 1");
+	query_text(&q, after);
+	rc = query_next(&q);
+	if (rc == 1)
+		*out = row_copy(&q, 0, w->a);
+	query_done(&q);
+	return rc;
+}
+
+static int find_stale(const struct sweep *w, struct slice channel, struct id *rows, size_t *len)
+{
+	struct query q;
+	int rc;
+
+	*len = 0;
+	query_init(&q, w->s,
+		"SELECT row FROM due INDEXED BY due_ready WHERE channel = ? AND ready_at <= ? LIMIT ?");
+	query_text(&q, channel);
+	query_int(&q, w->now_ms - lifetime_of_unfinished(&w->s->lifetime, 0));
+	query_int(&q, (int64_t)w->limit);
+	while ((rc = query_next(&q)) == 1)
+		rows[(*len)++] = row_id(&q, 0);
+	return rc;
+}
+
+static int sweep_channel(const struct sweep *w, struct slice channel, struct id *rows)
+{
+	size_t len;
+	int rc = find_stale(w, channel, rows, &len);
+
+	w->out->has_more |= len == w->limit;
+	for (size_t i = 0; i < len && rc == 0; i++)
+		rc = sqlite_due_bury(w->s, &rows[i], w->now_ms, "nobody delivered it within task_ttl");
+	return rc;
+}
+
+/* Publishing is bounded by the task's own lifetime. */
+static int sweep_deliveries(const struct sweep *w)
+{
+	struct id *rows = arena_alloc(w->a, w->limit, sizeof *rows);
+	struct slice channel = slice_text("");
+	int rc;
+
+	if (!rows)
+		return -ENOMEM;
+	while ((rc = next_channel(w, channel, &channel)) == 1) {
+		if (!slice_is_text(channel, "task"))
+			rc = sweep_channel(w, channel, rows);
+		if (rc < 0)
+			break;
+	}
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- what is simply forgotten ---- */
+
+static const struct {
+	const char *text;
+	int64_t age_ms;
+} forgotten[] = {
+	{"DELETE FROM tombstones WHERE id IN "
+	 "(SELECT id FROM tombstones WHERE forget_at <= ? ORDER BY forget_at LIMIT ?)",
+		0},
+	{"DELETE FROM claims WHERE (tenant, key) IN "
+	 "(SELECT tenant, key FROM claims WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
+		0},
+	{"DELETE FROM dead_letters WHERE seq IN "
+	 "(SELECT seq FROM dead_letters WHERE at <= ? ORDER BY at LIMIT ?)",
+		LIFETIME_DEAD_LETTER_MS},
+};
+
+static int forget(const struct sweep *w, const char *text, int64_t until_ms)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, w->s, text);
+	query_int(&q, until_ms);
+	query_int(&q, (int64_t)w->limit);
+	rc = query_run(&q);
+	if (rc < 0)
+		return rc;
+	w->out->forgotten += (uint64_t)query_changes(&q);
+	w->out->has_more |= (size_t)query_changes(&q) == w->limit;
+	return 0;
+}
+
+/* A batch stays as long as one of its tasks, or one that waits for it, is known. */
+static int has_rows(const struct sweep *w, const struct id *id, struct slice ids, bool *out)
+{
+	bool is_there = false;
+	struct query q;
+	int rc = 0;
+
+	for (size_t at = 0; at + ID_LEN <= ids.len && rc == 0 && !is_there; at += ID_LEN) {
+		query_init(&q, w->s, "SELECT 1 FROM tasks WHERE id = ?");
+		query_blob(&q, slice_of(ids.data + at, ID_LEN));
+		rc = query_next(&q);
+		is_there = rc == 1;
+		query_done(&q);
+		rc = rc < 0 ? rc : 0;
+	}
+	if (rc == 0 && !is_there) {
+		query_init(&q, w->s, "SELECT 1 FROM tasks WHERE waits_for = ? AND is_waiting = 1");
+		query_id(&q, id);
+		rc = query_next(&q);
+		is_there = rc == 1;
+		query_done(&q);
+	}
+	*out = is_there;
+	return rc < 0 ? rc : 0;
+}
+
+static int sweep_batch(const struct sweep *w, const struct id *id, struct slice ids)
+{
+	bool is_known;
+	struct query q;
+	int rc = has_rows(w, id, ids, &is_known);
+
+	if (rc < 0)
+		return rc;
+	if (!is_known) {
+		w->out->forgotten++;
+		return run_for(w->s, "DELETE FROM batches WHERE id = ?", id);
+	}
+	query_init(&q, w->s, "UPDATE batches SET sweep_at = ? WHERE id = ?");
+	query_int(&q, w->now_ms + LIFETIME_RECHECK_MS);
+	query_id(&q, id);
+	return query_run(&q);
+}
+
+struct batch_found {
+	struct id id;
+	struct slice ids;
+};
+
+static int sweep_batches(const struct sweep *w)
+{
+	struct batch_found *found = arena_alloc(w->a, w->limit, sizeof *found);
+	struct query q;
+	size_t len = 0;
+	int rc;
+
+	if (!found)
+		return -ENOMEM;
+	query_init(&q, w->s, "SELECT id, ids FROM batches WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?");
+	query_int(&q, w->now_ms);
+	query_int(&q, (int64_t)w->limit);
+	while ((rc = query_next(&q)) == 1)
+		found[len++] = (struct batch_found){row_id(&q, 0), row_copy(&q, 1, w->a)};
+	w->out->has_more |= len == w->limit;
+	for (size_t i = 0; i < len && rc == 0; i++)
+		rc = sweep_batch(w, &found[i].id, found[i].ids);
+	return rc;
+}
+
+int sqlite_sweep(struct backend *b, struct arena *a, int64_t now_ms, size_t limit, struct store_sweep *out)
+{
+	const struct sweep w = {.s = sqlite_of(b), .a = a, .now_ms = now_ms, .limit = limit, .out = out};
+	int rc;
+
+	*out = (struct store_sweep){0};
+	rc = sweep_tasks(&w);
+	if (rc == 0)
+		rc = sweep_deliveries(&w);
+	if (rc == 0)
+		rc = sweep_batches(&w);
+	for (size_t i = 0; i < sizeof forgotten / sizeof *forgotten && rc == 0; i++)
+		rc = forget(&w, forgotten[i].text, now_ms - forgotten[i].age_ms);
+	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
+}
