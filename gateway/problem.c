@@ -22,6 +22,7 @@ static const struct {
 	[PROBLEM_CONFLICT] = {409, "/problems/conflict", "The request does not fit the present state"},
 	[PROBLEM_GONE] = {410, "/problems/gone", "The task or its result has been removed"},
 	[PROBLEM_TOO_LARGE] = {413, "/problems/too-large", "The body is too large"},
+	[PROBLEM_MEDIA_TYPE] = {415, "/problems/media-type", "The body has a content type that is not taken here"},
 	[PROBLEM_EXPECTATION_FAILED] = {417, "/problems/expectation-failed", "The expectation cannot be met"},
 	[PROBLEM_INVALID_FIELD] = {422, "/problems/invalid-field", "A value is not valid"},
 	[PROBLEM_IDEMPOTENCY_MISMATCH] = {422, "/problems/idempotency-mismatch",

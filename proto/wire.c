@@ -179,3 +179,16 @@ size_t wire_open(struct slice object, enum wire_kind *kind, uint32_t *count)
 	*count = head.count;
 	return head.len;
 }
+
+struct slice wire_bytes(struct slice object)
+{
+	bool is_ext;
+	struct head head;
+
+	if (read_head(object, &head) < 0 || head.counted != COUNTS_BYTES)
+		return (struct slice){0};
+	is_ext = head.fixed > 0;
+	if (is_ext || object.len - head.len < head.count)
+		return (struct slice){0};
+	return slice_of(object.data + head.len, head.count);
+}

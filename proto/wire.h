@@ -34,5 +34,7 @@ int wire_to_json(struct slice object, struct buf *out);
 /* The other way for texts of our own: a msgpack str, or a bin, appended. 0 or the buffer's error. */
 int wire_str(struct slice text, struct buf *out);
 int wire_bin(struct slice bytes, struct buf *out);
+/* And back: the bytes of a checked str or bin, not set for any other object. */
+struct slice wire_bytes(struct slice object);
 
 #endif
