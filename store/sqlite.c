@@ -248,9 +248,25 @@ static int run_kept(struct sqlite *s, sqlite3_stmt *statement)
 	return rc;
 }
 
+/* What is written to a file that was deleted is written to nowhere, and succeeds. */
+static int check_place(struct sqlite *s)
+{
+	int has_moved = 0;
+
+	(void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+	if (!has_moved)
+		return 0;
+	snprintf(s->base.why, sizeof s->base.why,
+		"%s: the file was deleted or replaced while it was in use: put it back, or restart the services",
+		s->path);
+	return -EIO;
+}
+
 static int begin(struct backend *b)
 {
-	return run_kept(sqlite_of(b), sqlite_of(b)->begin);
+	int rc = check_place(sqlite_of(b));
+
+	return rc < 0 ? rc : run_kept(sqlite_of(b), sqlite_of(b)->begin);
 }
 
 static int commit(struct backend *b)

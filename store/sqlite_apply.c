@@ -28,15 +28,17 @@ struct step {
 
 /* ---- what is known ---- */
 
-static int find_tombstone(struct sqlite *s, const struct id *id, bool *is_there)
+static int find_tombstone(struct sqlite *s, const struct id *id, struct known *k)
 {
 	struct query q;
 	int rc;
 
-	query_init(&q, s, "SELECT 1 FROM tombstones WHERE id = ?");
+	query_init(&q, s, "SELECT state FROM tombstones WHERE id = ?");
 	query_id(&q, id);
 	rc = query_next(&q);
-	*is_there = rc == 1;
+	k->is_gone = rc == 1;
+	if (k->is_gone)
+		k->at.state = (enum task_state)row_int(&q, 0);
 	query_done(&q);
 	return rc < 0 ? rc : 0;
 }
@@ -52,7 +54,7 @@ static int look_up(struct sqlite *s, struct arena *a, const struct id *id, struc
 	query_id(&q, id);
 	rc = query_next(&q);
 	if (rc == 0)
-		return find_tombstone(s, id, &k->is_gone);
+		return find_tombstone(s, id, k);
 	if (rc == 1) {
 		k->at = (struct merge_position){
 			.state = (enum task_state)row_int(&q, 0),

@@ -7,8 +7,8 @@
  * in `tombstones` only.
  *
  * tasks.sweep_at is when the sweep looks at the row: unfinished ones are dead then, waiting ones are checked, finished
- * ones lose their content, but never while deliveries are pending. The lists by state leave out `succeeded`, which is most
- * rows: those are found by walking all of the tenant's, newest first.
+ * ones lose their content, but never while deliveries are pending. Every list that can be asked for has an index, to whose
+ * columns the id adds itself.
  *
  * due.ready_at is when somebody may take the row: when it is due, or when the lease of who has it ends; NULL: it has ended.
  * due.ordinal makes a row unique: the attempt of channel "task", the place in the list for deliveries.
@@ -63,8 +63,9 @@ static const char version_1[] =
 	") STRICT, WITHOUT ROWID;"
 	"CREATE INDEX tasks_by_tenant ON tasks (tenant);"
 	"CREATE INDEX tasks_by_task ON tasks (tenant, task);"
-	"CREATE INDEX tasks_by_state ON tasks (tenant, state) WHERE state <> 3;"
-	"CREATE INDEX tasks_by_task_and_state ON tasks (tenant, task, state) WHERE state <> 3;"
+	"CREATE INDEX tasks_by_state ON tasks (tenant, state);"
+	"CREATE INDEX tasks_by_task_and_state ON tasks (tenant, task, state);"
+	"CREATE INDEX tasks_unfinished ON tasks (tenant, task, state) WHERE state < 3;"
 	"CREATE INDEX tasks_waiting ON tasks (waits_for) WHERE is_waiting = 1;"
 	"CREATE INDEX tasks_wanting ON tasks (waits_for) WHERE wants_previous = 1;"
 	"CREATE INDEX tasks_to_sweep ON tasks (sweep_at) WHERE pending = 0;"

@@ -127,30 +127,15 @@ int sqlite_tasks_get(struct backend *b, struct arena *a, const struct id *ids, s
 
 /* ---- lists ---- */
 
-/* The partial indexes leave `succeeded` out, and are found by their condition in so many words. */
-enum list_kind { LIST_ALL, LIST_STATE, LIST_SUCCEEDED, LIST_TASK, LIST_TASK_STATE, LIST_TASK_SUCCEEDED };
-
 #define LIST(index, where)                                                                       \
 	"SELECT " COLUMNS "FROM tasks INDEXED BY " index " WHERE id < ?1 AND tenant = ?2 " where \
 	"ORDER BY id DESC LIMIT ?3"
 
-static const char *const lists[] = {
-	[LIST_ALL] = LIST("tasks_by_tenant", ""),
-	[LIST_STATE] = LIST("tasks_by_state", "AND state = ?4 AND state <> 3 "),
-	[LIST_SUCCEEDED] = LIST("tasks_by_tenant", "AND state = ?4 "),
-	[LIST_TASK] = LIST("tasks_by_task", "AND task = ?5 "),
-	[LIST_TASK_STATE] = LIST("tasks_by_task_and_state", "AND task = ?5 AND state = ?4 AND state <> 3 "),
-	[LIST_TASK_SUCCEEDED] = LIST("tasks_by_task", "AND task = ?5 AND state = ?4 "),
+static const char *const lists[2][2] = {
+	{LIST("tasks_by_tenant", ""), LIST("tasks_by_state", "AND state = ?4 ")},
+	{LIST("tasks_by_task", "AND task = ?4 "),
+		LIST("tasks_by_task_and_state", "AND task = ?4 AND state = ?5 ")},
 };
-
-static enum list_kind list_kind(const struct store_list_query *q)
-{
-	enum list_kind kind = !q->has_state		   ? LIST_ALL
-			      : q->state == TASK_SUCCEEDED ? LIST_SUCCEEDED
-							   : LIST_STATE;
-
-	return slice_is_set(q->task) ? kind + LIST_TASK : kind;
-}
 
 /* Older than all ones, when there is no cursor: no UUID of version 7 is that high. */
 static struct id list_start(const struct store_list_query *q)
@@ -166,22 +151,20 @@ static struct id list_start(const struct store_list_query *q)
 int sqlite_tasks_list(struct backend *b, struct arena *a, const struct store_list_query *query,
 	struct store_task *out, size_t *len)
 {
-	enum list_kind kind = list_kind(query);
+	bool has_task = slice_is_set(query->task);
 	struct id before = list_start(query);
 	struct query q;
 	int rc;
 
 	*len = 0;
-	query_init(&q, sqlite_of(b), lists[kind]);
+	query_init(&q, sqlite_of(b), lists[has_task][query->has_state]);
 	query_id(&q, &before);
 	query_text(&q, query->tenant);
 	query_int(&q, (int64_t)query->limit);
-	if (kind != LIST_ALL && kind != LIST_TASK)
-		query_int(&q, query->state);
-	else if (kind == LIST_TASK)
-		query_null(&q);
-	if (kind >= LIST_TASK)
+	if (has_task)
 		query_text(&q, query->task);
+	if (query->has_state)
+		query_int(&q, query->state);
 	while ((rc = query_next(&q)) == 1)
 		read_row(&q, a, &out[(*len)++]);
 	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
@@ -230,8 +213,8 @@ int sqlite_tasks_count(
 	int rc;
 
 	query_init(&q, sqlite_of(b),
-		"SELECT task, state, count(*) FROM tasks INDEXED BY tasks_by_task_and_state "
-		"WHERE tenant = ? AND state <> 3 AND state IN (0, 2) GROUP BY task, state ORDER BY task");
+		"SELECT task, state, count(*) FROM tasks INDEXED BY tasks_unfinished "
+		"WHERE tenant = ? AND state < 3 AND state IN (0, 2) GROUP BY task, state ORDER BY task");
 	query_text(&q, tenant);
 	rc = collect(&q, a, &first, &n);
 	if (rc < 0)

@@ -142,9 +142,13 @@ struct store_later {
 	struct slice metadata;
 	struct id batch, retry_of;
 };
+/* One whose id is there already is left as it is. What it waits for may have ended before. */
 int store_later_insert(
 	struct store *s, const struct store_later *tasks, size_t len, store_done_cb *cb, void *arg);
-/* Takes back what store_later_insert made, when the task they wait for could not be published. */
+/*
+ * Takes back what store_later_insert made, when the task they wait for could not be published. What has run or ended
+ * meanwhile stays.
+ */
 int store_later_undo(struct store *s, const struct id *ids, size_t len, store_done_cb *cb, void *arg);
 
 struct store_batch {
@@ -193,7 +197,7 @@ typedef void store_claim_cb(
 int store_claim(struct store *s, const struct store_claim *c, store_claim_cb *cb, void *arg);
 enum store_claim_end {
 	STORE_CLAIM_KEEP,    /* with the answer, replayed from now on */
-	STORE_CLAIM_RELEASE, /* nothing happened: the key is free again */
+	STORE_CLAIM_RELEASE, /* nothing happened: the key is free again; after a resume as UNKNOWN */
 	STORE_CLAIM_UNKNOWN, /* the id stays reserved, the next try resumes it */
 };
 int store_claim_end(struct store *s, struct slice tenant, struct slice key, enum store_claim_end how,
@@ -220,9 +224,12 @@ struct store_event {
 	struct slice metadata;
 	struct id batch, retry_of;
 	bool has_next;
-	struct slice
-		deliver; /* JSON array of normalised deliveries, made into rows with the terminal state */
-	int64_t at_ms;	 /* now */
+	/*
+	 * JSON array of {"channel", "target": {…}, "on": [states]}: made into rows with the terminal state, where `on`
+	 * names it or is absent. Kept from an earlier event when unset.
+	 */
+	struct slice deliver;
+	int64_t at_ms; /* now */
 	int64_t started_at_ms, finished_at_ms;
 	struct slice result, content_type;
 	bool result_is_json;
@@ -236,8 +243,8 @@ struct store_event {
 struct store_applied {
 	int rc;		  /* 0, or -EBADMSG: this event alone cannot be stored (rest of the batch was) */
 	bool has_changed; /* false: stale or repeated, nothing was done */
-	bool has_due;	  /* rows became due now */
-	uint64_t rev;
+	bool has_due;	  /* rows were made that are due now, or (retry) will be */
+	uint64_t rev;	  /* as the task is now; 0: its row is gone already */
 	enum task_state state;
 };
 /*
@@ -252,8 +259,8 @@ int store_apply(struct store *s, const struct store_event *events, size_t len, s
 /* DELETE: a scheduled task is canceled at once (with all that waits for it); others by the processor. */
 enum store_cancel {
 	STORE_CANCEL_DONE,
-	STORE_CANCEL_NOT_HERE /* queued or running: ask the processors */,
-	STORE_CANCEL_TOO_LATE
+	STORE_CANCEL_NOT_HERE, /* queued, running, or being published right now: ask the processors */
+	STORE_CANCEL_TOO_LATE, /* it has ended */
 };
 typedef void store_cancel_cb(int rc, enum store_cancel what, void *arg);
 int store_task_cancel(struct store *s, const struct id *id, int64_t now_ms, store_cancel_cb *cb, void *arg);
@@ -266,10 +273,10 @@ int store_task_cancel(struct store *s, const struct id *id, int64_t now_ms, stor
 struct store_due {
 	struct id row; /* of this delivery; for channel "task" unique by task and attempt */
 	struct id task_id;
-	struct slice channel; /* "task", "webhook", "email", "sms" */
-	struct slice target;  /* JSON object text; unset for "task" */
-	uint32_t attempt;     /* channel task: attempt to publish; else tries made before */
-	int64_t due_at_ms;
+	struct slice channel;	/* "task", "webhook", "email", "sms" */
+	struct slice target;	/* JSON object text; unset for "task" */
+	uint32_t attempt;	/* channel task: attempt to publish; else tries made before */
+	int64_t due_at_ms;	/* when it was to be done at first, however often it was put off since */
 	struct store_task task; /* as it is now; for "task" with request; others with a JSON result */
 	bool wants_previous;
 	struct store_task
@@ -277,7 +284,10 @@ struct store_due {
 	struct id previous_batch; /* zero: it did not wait for a batch */
 	uint32_t previous_counts[TASK_STATES];
 };
-/* next_due_ms: when the earliest unclaimed row becomes due; INT64_MAX: none. */
+/*
+ * At most `limit`, and no more than fit into some memory (64 MiB and one more). next_due_ms: when the next row of these
+ * channels can be claimed, because it becomes due or somebody's lease ends; INT64_MAX: none.
+ */
 typedef void store_due_cb(int rc, const struct store_due *due, size_t len, int64_t next_due_ms, void *arg);
 /* `owner`: random number of the process. Channels: a comma separated list of those to claim, NULL for all. */
 int store_due_claim(struct store *s, uint64_t owner, const char *channels, int64_t now_ms, int64_t lease_ms,
@@ -313,13 +323,14 @@ struct store_dead_letter {
 int store_dead_letter_add(struct store *s, const struct store_dead_letter *d, store_done_cb *cb, void *arg);
 
 struct store_sweep {
-	uint64_t expired;   /* results whose lifetime passed: content dropped, tombstone left */
+	uint64_t
+		expired; /* tasks whose lifetime passed: content dropped, a tombstone left while one is needed */
 	uint64_t forgotten; /* tombstones, keys, batches, dead letters removed */
 	uint64_t died;	    /* unfinished tasks past their lifetime, now dead; waiting ones canceled */
 	bool has_more;
 };
 typedef void store_sweep_cb(int rc, const struct store_sweep *swept, void *arg);
-/* One small transaction. */
+/* One small transaction: at most `limit` (<= 1000 is sensible) of each kind. */
 int store_sweep(struct store *s, int64_t now_ms, size_t limit, store_sweep_cb *cb, void *arg);
 
 /* ---- numbers for metrics ---- */
