@@ -5,8 +5,11 @@
  *   config_value.c      the text of one scalar -> a typed value
  *   config_json.c       a node -> JSON text
  *   config_problem.c    what is wrong, gathered and told in the order of the file
+ *   config_place.c      where the reader is: the path of a key and the name of its variable
+ *   config_unknown.c    keys and variables that no table knows, and what may have been meant
+ *   config_fields.c     tables, tree and environment -> structs
  *   config_reference.c  tables -> Markdown
- *   config.c            tables, tree and environment -> structs
+ *   config.c            the whole: a file in, a struct or problems out
  */
 #ifndef RUNTIME_CONFIG_INTERNAL_H
 #define RUNTIME_CONFIG_INTERNAL_H
@@ -38,6 +41,33 @@ void problem_add(struct problems *p, int line, const char *where, const char *fo
 /* Appends all to `out` in the order of lines and returns -EINVAL, -ENOMEM, or 0 when there are none. */
 int problems_tell(struct problems *p, struct buf *out);
 void problems_done(struct problems *p);
+
+/* ---- place ---- */
+
+/* Where the reader is. Both names grow and shrink as it goes down and up. */
+struct place {
+	struct problems *problems;
+	struct buf path;     /* gateway.limits.body */
+	struct buf variable; /* POSTBACK_GATEWAY_LIMITS_BODY */
+	bool has_variables;  /* false inside lists and without a prefix */
+};
+
+struct mark {
+	size_t path, variable;
+};
+
+/* `environ_prefix` NULL: variables are not asked. */
+void place_init(struct place *p, struct problems *problems, const char *environ_prefix);
+void place_done(struct place *p);
+/* Down to a key or a list's item, and back to where the mark was made. */
+struct mark place_enter(struct place *p, const char *name);
+struct mark place_enter_item(struct place *p, size_t index);
+void place_leave(struct place *p, struct mark m);
+/* "gateway.limits.body" and "POSTBACK_GATEWAY_LIMITS_BODY"; borrowed until the place changes. */
+const char *place_path(struct place *p);
+const char *place_variable(struct place *p);
+/* The variable's value, or NULL; `suffix` is "" or "_FILE". */
+const char *place_variable_value(struct place *p, const char *suffix);
 
 /* ---- tree ---- */
 
@@ -86,6 +116,31 @@ void option_list_choices(const struct option *o, struct buf *out);
 void option_list_bounds(const struct option *o, struct buf *out);
 /* free() after overwriting; NULL is fine. */
 void text_wipe(char *text);
+
+/* ---- what no table knows ---- */
+
+/* The key `password_file` of a secret called `password`. */
+#define OPTION_KEY_LEN 128
+void option_file_key(const struct option *o, char key[OPTION_KEY_LEN]);
+/* Keys of this map, and variables under the root's own sections, that name no option. */
+void place_refuse_keys(struct place *p, const struct option *fields, const struct node *map);
+void place_refuse_variables(struct place *p, const struct option *root);
+
+/* ---- fields ---- */
+
+/*
+ * All fields of the struct at `base`, from the map (or NULL), the variables and the fallbacks. `is_needed`: the section
+ * counts as being there even if nothing in it is given. `line`: of the section. True when a variable gave something.
+ */
+bool place_read_fields(struct place *p, const struct option *fields, const struct node *map, void *base,
+	bool is_needed, int line);
+
+/* ---- files ---- */
+
+/* Reads a whole file of at most `max` bytes into `out`, initialising it. 0, -EFBIG or another negative errno. */
+int file_read(const char *path, size_t max, struct buf *out);
+/* buf_done() after overwriting. */
+void buf_wipe(struct buf *b);
 
 /* ---- JSON ---- */
 
