@@ -76,6 +76,12 @@ static void tell_systemd(struct host *h)
 	h->was_ready = is_ready;
 }
 
+void service_health(struct service *s, const char *check, bool is_up, const char *why)
+{
+	health_set(s->health, check, is_up, why);
+	tell_systemd((struct host *)s);
+}
+
 /* ---- metrics ---- */
 
 static void collect_link(struct metrics *m, const struct link *l)

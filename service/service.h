@@ -69,6 +69,9 @@ struct service_definition {
 /* main() of a service; returns the exit code: 0, 1 (could not start), 2 (wrong command line or configuration). */
 int service_main(int argc, char **argv, const struct service_definition *def);
 
+/* health_set for a service's own checks, which count for what the supervisor is told, too. */
+void service_health(struct service *s, const char *check, bool is_up, const char *why);
+
 /* All is drained: the loop ends and everything is freed in order. */
 void service_stopped(struct service *s);
 
