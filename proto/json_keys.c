@@ -5,8 +5,9 @@
 
 #include "proto/json_string.h"
 
-/* Up to here comparing each with each is cheaper than hashing and sorting. */
-#define FEW 12
+/* Up to here comparing each with each is cheaper than hashing. */
+#define FEW    16 /* a power of two */
+#define PROBES 16
 
 void json_keys_init(struct json_keys *k)
 {
@@ -85,7 +86,6 @@ static int compare_bytes(struct slice a, struct slice b)
 	return a.len < b.len ? -1 : 1;
 }
 
-/* Keys made to share one hash cost the comparison of their bytes, not a longer search. */
 static int compare(const void *left, const void *right)
 {
 	const struct json_key *a = left;
@@ -114,16 +114,59 @@ static const uint8_t *find_among_few(const struct json_key *keys, size_t n)
 	return NULL;
 }
 
-static const uint8_t *find_among_many(struct json_key *keys, size_t n)
+static const uint8_t *find_by_sorting(struct json_key *keys, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		keys[i].hash = hash_of(&keys[i]);
 	qsort(keys, n, sizeof *keys, compare);
 	for (size_t i = 1; i < n; i++) {
 		if (compare(&keys[i - 1], &keys[i]) == 0)
 			return later(&keys[i - 1], &keys[i]);
 	}
 	return NULL;
+}
+
+/*
+ * Puts the keys into a table of indexes (0: free, else one more than the index) of twice their number. False when that
+ * took more than PROBES looks a key, as it does for keys made to collide.
+ */
+static bool find_by_hashing(
+	const struct json_key *keys, size_t n, uint32_t *table, size_t size, const uint8_t **out)
+{
+	size_t looks = PROBES * n;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t slot = keys[i].hash & (size - 1);
+
+		for (; table[slot]; slot = (slot + 1) & (size - 1)) {
+			const struct json_key *other = &keys[table[slot] - 1];
+
+			if (other->hash == keys[i].hash && is_same(other, &keys[i])) {
+				*out = keys[i].data;
+				return true;
+			}
+			if (looks-- == 0)
+				return false;
+		}
+		table[slot] = (uint32_t)i + 1;
+	}
+	*out = NULL;
+	return true;
+}
+
+static const uint8_t *find_among_many(struct json_key *keys, size_t n)
+{
+	const uint8_t *found = NULL;
+	size_t size = 4 * FEW;
+	uint32_t *table;
+	bool done;
+
+	while (size < 2 * n)
+		size *= 2;
+	for (size_t i = 0; i < n; i++)
+		keys[i].hash = hash_of(&keys[i]);
+	table = calloc(size, sizeof *table);
+	done = table && find_by_hashing(keys, n, table, size, &found);
+	free(table);
+	return done ? found : find_by_sorting(keys, n);
 }
 
 const uint8_t *json_keys_end_object(struct json_keys *k, size_t start)

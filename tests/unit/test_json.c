@@ -257,7 +257,7 @@ static void assert_twin_found(size_t n, size_t twin, bool escaped)
 
 static void a_twin_is_found_among_any_number_of_keys(void **state)
 {
-	static const size_t counts[] = {2, 3, 11, 12, 13, 14, 63, 64, 65, 66, 1000};
+	static const size_t counts[] = {2, 3, 15, 16, 17, 18, 31, 32, 33, 63, 64, 65, 66, 1000};
 
 	for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
 		size_t n = counts[i];
@@ -267,6 +267,39 @@ static void a_twin_is_found_among_any_number_of_keys(void **state)
 		assert_twin_found(n, n - 1, true);
 		assert_twin_found(n, n / 2, true);
 	}
+}
+
+/* The hash of the search for duplicates, to make keys that all want one place of its table. */
+static uint64_t hash_of(const char *key)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	while (*key)
+		hash = (hash ^ (uint8_t)*key++) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+static void keys_made_to_collide_are_told_apart(void **state)
+{
+	struct buf text;
+	unsigned number = 0;
+
+	buf_init(&text, 100000);
+	buf_append_byte(&text, '{');
+	for (int i = 0; i < 200; i++) {
+		char key[20];
+
+		do
+			snprintf(key, sizeof key, "%u", number++);
+		while ((hash_of(key) & 0x1ff) != 0);
+		buf_printf(&text, "\"%s\":0,", key);
+	}
+	buf_append_text(&text, "\"twin\":0}");
+	assert_int_equal(check(buf_slice(&text)), 0);
+	text.len--;
+	buf_append_text(&text, ",\"\\u0074win\":0}");
+	assert_int_equal(check(buf_slice(&text)), -EBADMSG);
+	buf_done(&text);
 }
 
 static void keys_of_open_objects_are_not_mixed_up(void **state)
@@ -600,6 +633,7 @@ int main(void)
 		cmocka_unit_test(a_key_may_not_be_there_twice_at_any_level),
 		cmocka_unit_test(keys_are_compared_decoded),
 		cmocka_unit_test(a_twin_is_found_among_any_number_of_keys),
+		cmocka_unit_test(keys_made_to_collide_are_told_apart),
 		cmocka_unit_test(keys_of_open_objects_are_not_mixed_up),
 		cmocka_unit_test(half_a_million_keys_are_checked_in_time),
 		cmocka_unit_test(every_prefix_is_refused),

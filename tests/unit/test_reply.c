@@ -280,6 +280,7 @@ static void what_our_own_encoder_cannot_make_is_still_read(void **state)
 /* Of bytes at the limit: a message of three-byte characters is cut before the one that does not fit. */
 static void a_long_message_is_cut_both_ways_between_characters(void **state)
 {
+	static const uint8_t euro[] = {0xe2, 0x82, 0xac};
 	char text[3 * 2000];
 	struct reply r = small(REPLY_FAILED);
 	struct decode_error error;
@@ -287,7 +288,7 @@ static void a_long_message_is_cut_both_ways_between_characters(void **state)
 	struct reply again;
 
 	for (size_t i = 0; i < sizeof text; i += 3)
-		memcpy(text + i, "\xe2\x82\xac", 3);
+		memcpy(text + i, euro, sizeof euro);
 	r.has_error = true;
 	r.error.type = slice_text("x");
 	r.error.message = slice_of(text, sizeof text);

@@ -252,18 +252,22 @@ static void what_json_cannot_say_is_refused_whole(void **state)
 
 static void json_is_as_deep_as_the_wire_allows(void **state)
 {
+	static const uint8_t bin[] = {0xc4, 2, '[', ']'};
 	uint8_t bytes[100];
-	char expected[200];
+	struct buf expected;
 
-	memset(expected, '[', 64);
-	memcpy(expected + 64, "null", 4);
-	memset(expected + 68, ']', 64);
-	expected[132] = '\0';
-	assert_json(slice_of(bytes, nest(bytes, 64)), expected);
+	buf_init(&expected, 200);
+	for (int i = 0; i < 64; i++)
+		buf_append_byte(&expected, '[');
+	buf_append_text(&expected, "null");
+	for (int i = 0; i < 64; i++)
+		buf_append_byte(&expected, ']');
+	assert_json(slice_of(bytes, nest(bytes, 64)), buf_text(&expected));
+	buf_done(&expected);
 	/* A bin of JSON one level below the deepest place does not fit there. */
 	nest(bytes, 64);
-	memcpy(bytes + 64, "\xc4\x02[]", 4);
-	assert_no_json(slice_of(bytes, 68));
+	memcpy(bytes + 64, bin, sizeof bin);
+	assert_no_json(slice_of(bytes, 64 + sizeof bin));
 }
 
 static int encode_json(struct buf *out)
