@@ -21,7 +21,7 @@ static void to_declaration(
 	for (size_t i = 0; i < item->args_len; i++) {
 		args[i] = (struct broker_arg){
 			.name = item->args[i].name,
-			.text = item->args[i].text,
+			.text = *item->args[i].text ? item->args[i].text : NULL,
 			.number = item->args[i].number,
 		};
 	}
