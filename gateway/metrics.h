@@ -14,6 +14,9 @@ enum gateway_metric {
 	GATEWAY_IN_FLIGHT,		    /* gauge: calls not answered yet */
 	GATEWAY_BODIES_BYTES,		    /* gauge */
 	GATEWAY_REFUSALS,		    /* reason */
+	GATEWAY_SUBMISSIONS,		    /* mode, outcome */
+	GATEWAY_SYNC_SECONDS,		    /* outcome */
+	GATEWAY_WAITERS,		    /* gauge: calls that wait for a task to change or end */
 	GATEWAY_METRICS_END,
 };
 #define GATEWAY_METRICS (GATEWAY_METRICS_END - SERVICE_METRICS)

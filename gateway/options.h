@@ -25,15 +25,16 @@ struct gateway_limits {
 	int64_t in_flight; /* calls that wait for broker or store */
 	int64_t publish_timeout_ms;
 	int64_t sync_timeout_ms;
-	int64_t head_timeout_ms; /* from the first byte of a request to the end of its head */
-	int64_t body_timeout_ms; /* from there to the end of its body */
-	int64_t idle_timeout_ms; /* a kept connection between two requests */
-	double rate;		 /* submissions a second for each tenant; 0: no limit */
-	int64_t batch;		 /* items of one batch */
+	int64_t head_timeout_ms;  /* from the first byte of a request to the end of its head */
+	int64_t body_timeout_ms;  /* from there to the end of its body */
+	int64_t idle_timeout_ms;  /* a kept connection between two requests */
+	int64_t write_timeout_ms; /* for the next 64 KiB of an answer, or its end, to be taken by the client */
+	double rate;		  /* submissions a second for each tenant; 0: no limit */
+	int64_t batch;		  /* items of one batch */
 };
 
 struct gateway_cors {
-	struct option_strings origins; /* empty: off; "*" allowed only with auth none */
+	struct option_strings origins; /* empty: off; "*" only with keys or auth none */
 	int64_t max_age_ms;
 };
 
@@ -47,11 +48,13 @@ struct route_reply {
 	char *body;	/* JSON text with "{id}" and the like in its strings; NULL: the usual one */
 };
 
+enum route_mode { ROUTE_ASYNC, ROUTE_SYNC };
+
 struct route_options {
 	char *path; /* "POST /process", "/process" for any method */
 	char *task;
 	struct option_list tasks; /* struct route_step: a chain */
-	int mode;		  /* 0 async, 1 sync */
+	int mode;		  /* enum route_mode */
 	struct route_reply reply;
 	char *status_of, *result_of, *live_of; /* name of the path parameter that holds the id */
 	int64_t timeout_ms;
@@ -74,6 +77,12 @@ struct gateway_root {
 };
 
 extern const struct option gateway_root_table[];
+
+/*
+ * "POST /orders/{number}" into methods and pattern, which points into `text`. 0 or -EINVAL with a phrase in *why; both
+ * are always set.
+ */
+int route_path_parse(const char *text, unsigned *methods, const char **pattern, const char **why);
 
 /* What tables cannot say; see service_definition.check. */
 int gateway_options_check(const void *root, const char *path, struct buf *errors);

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/utf8.h"
+#include "proto/utf8.h"
 #include "gateway/call.h"
 
 enum { PATTERN_MAX = 1024, NAME_MAX_BYTES = 64 };
@@ -73,16 +73,12 @@ int router_decode(struct slice raw, bool plus, struct buf *out)
 
 /* ---- paths ---- */
 
-static bool is_utf8_text(struct slice s)
+static bool is_printable(struct slice s)
 {
-	size_t len;
-
-	for (size_t at = 0; at < s.len; at += len) {
-		len = utf8_char_len(slice_of(s.data + at, s.len - at));
-		if (len == 0 || s.data[at] < 0x20 || s.data[at] == 0x7f)
+	for (size_t i = 0; i < s.len; i++)
+		if (s.data[i] < 0x20 || s.data[i] == 0x7f)
 			return false;
-	}
-	return true;
+	return utf8_is_valid(s);
 }
 
 /* Appends one decoded segment, at least a byte long, to the path. */
@@ -106,7 +102,7 @@ static int add_segment(struct router_path *path, struct slice raw)
 		path->text[path->text_len++] = (char)c;
 	}
 	path->segments[path->len] = slice_of(path->text + start, path->text_len - start);
-	return is_utf8_text(path->segments[path->len++]) ? 0 : -EBADMSG;
+	return is_printable(path->segments[path->len++]) ? 0 : -EBADMSG;
 }
 
 int router_path_parse(struct slice raw, struct router_path *out)
@@ -175,7 +171,7 @@ static const char *check_literal(struct slice text)
 		if (text.data[i] <= 0x20 || text.data[i] == 0x7f || strchr("{}%?#", text.data[i]))
 			return "a segment holds a blank, one of {}%?# or a control character; only a whole segment can be a "
 			       "{name}";
-	return is_utf8_text(text) ? NULL : "it is not UTF-8";
+	return is_printable(text) ? NULL : "it is not UTF-8";
 }
 
 static const char *check_segment(const char *pattern, size_t at, size_t len)
@@ -189,7 +185,7 @@ static const char *check_segment(const char *pattern, size_t at, size_t len)
 	if (len < 2 || text.data[0] != '{' || text.data[len - 1] != '}')
 		return check_literal(text);
 	why = check_name(name);
-	while (!why && before + 1 < at && next_segment(pattern, &before, &other) && before + 1 <= at)
+	while (!why && before + 1 < at && next_segment(pattern, &before, &other))
 		if (other.is_name && slice_is_equal(other.text, name))
 			return "two segments have the same {name}";
 	return why;

@@ -62,8 +62,8 @@ struct option {
 	const struct option *fields; /* SECTION, LIST; ends with an empty entry */
 	size_t item_size;	     /* LIST */
 	/*
-	 * LIST: a scalar item stands for a struct with just this field, as `tasks: [audit, {task: notify}]`; NULL: items
-	 * are maps only.
+	 * LIST, SECTION: a scalar stands for a struct with just this field, as `tasks: [audit, {task: notify}]` and
+	 * `auth: none`; NULL: maps only.
 	 */
 	const char *scalar_field;
 	/*

@@ -207,15 +207,20 @@ static void read_json(struct place *p, const struct option *o, const struct node
 bool place_read_fields(struct place *p, const struct option *fields, const struct node *map, void *base,
 	bool is_needed, int line);
 
+/* A scalar that stands for a map with one key. */
+static bool is_short(const struct option *o, const struct node *given)
+{
+	return given && given->kind == NODE_SCALAR && o->scalar_field && !node_is_null(given);
+}
+
 static void read_item(struct place *p, const struct option *o, const struct node_child *c, void *item)
 {
-	/* A scalar stands for a map with one key. */
 	struct node_child only = {.key = (char *)o->scalar_field, .line = c->line, .value = c->value};
 	const struct node short_form = {.kind = NODE_MAP, .line = c->line, .children = &only, .len = 1};
 	const struct node *map = c->value;
 	size_t before = p->problems->len;
 
-	if (map->kind == NODE_SCALAR && o->scalar_field && !node_is_null(map))
+	if (is_short(o, map))
 		map = &short_form;
 	if (o->line_offset)
 		*(int *)((char *)item + o->line_offset) = c->line;
@@ -259,12 +264,16 @@ static void read_list(
 static bool read_section(struct place *p, const struct option *o, const struct node_child *c, void *at)
 {
 	const struct node *map = c ? c->value : NULL;
+	struct node_child only = {.key = (char *)o->scalar_field, .line = c ? c->line : 0, .value = c ? c->value : NULL};
+	const struct node short_form = {.kind = NODE_MAP, .line = only.line, .children = &only, .len = 1};
 	size_t before = p->problems->len;
 	bool is_given;
 
+	if (is_short(o, map))
+		map = &short_form;
 	if (map && map->kind != NODE_MAP && !node_is_null(map)) {
-		problem_add(p->problems, c->line, place_path(p), "must be a map, not %s",
-			node_kind_name(map->kind));
+		problem_add(p->problems, c->line, place_path(p), "must be a map%s, not %s",
+			o->scalar_field ? " or a text" : "", node_kind_name(map->kind));
 		return true;
 	}
 	if (map && map->kind != NODE_MAP)

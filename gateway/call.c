@@ -1,0 +1,412 @@
+#include "gateway/call_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <event2/buffer.h>
+#include <event2/keyvalq_struct.h>
+
+#include "proto/utf8.h"
+#include "runtime/clock.h"
+
+enum {
+	DETAIL_MAX = 2048,
+	PROBLEM_MAX = 64 * 1024,
+	CHARGED_ANSWER = 64 * 1024, /* bytes from which on an answer counts in the budget */
+};
+
+static void free_call(struct call *c)
+{
+	guard_give_bytes(c->guard, c->charge);
+	head_done(c->head);
+	free(c->head);
+	buf_done(&c->params_text);
+	free(c->params);
+	free(c);
+}
+
+static void on_gone(void *arg)
+{
+	struct call *c = arg;
+
+	c->conn = NULL;
+	if (c->on_gone)
+		c->on_gone(c, c->on_gone_arg);
+}
+
+static void name_request(struct call *c)
+{
+	struct slice given = head_field(c->head, "x-request-id");
+
+	if (request_id_is_sane(given)) {
+		memcpy(c->request_id, given.data, given.len);
+		c->request_id[given.len] = '\0';
+	} else {
+		request_id_make(c->request_id);
+	}
+}
+
+static void split_target(struct call *c)
+{
+	struct slice target = head_target(c->head);
+	const uint8_t *mark = memchr(target.data, '?', target.len);
+	size_t len = mark ? (size_t)(mark - target.data) : target.len;
+
+	c->target_path = slice_of(target.data, len);
+	if (mark)
+		c->target_query = slice_of(mark + 1, target.len - len - 1);
+}
+
+int call_new(
+	const struct call_server *server, struct conn *conn, struct evhttp_request *req, struct call **out)
+{
+	struct call *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return -ENOMEM;
+	c->server = server;
+	c->guard = conn_guard(conn);
+	c->conn = conn;
+	c->req = req;
+	c->head = conn_take_head(conn);
+	c->charge = conn_take_charge(conn);
+	c->started_ms = clock_mono_ms();
+	c->started_us = clock_mono_us();
+	name_request(c);
+	split_target(c);
+	buf_init(&c->params_text, (size_t)c->target_query.len);
+	conn_on_gone(conn, on_gone, c);
+	*out = c;
+	return 0;
+}
+
+/* ---- the query ---- */
+
+static struct slice cut(struct slice *rest, char c)
+{
+	const uint8_t *at = rest->len > 0 ? memchr(rest->data, c, rest->len) : NULL;
+	struct slice first = slice_of(rest->data, at ? (size_t)(at - rest->data) : rest->len);
+
+	*rest = at ? slice_of(at + 1, rest->len - first.len - 1) : slice_of(rest->data + rest->len, 0);
+	return first;
+}
+
+static bool is_text(struct slice s)
+{
+	return utf8_is_valid(s) && (s.len == 0 || !memchr(s.data, 0, s.len));
+}
+
+static int decode(struct call *c, struct slice raw, struct slice *out)
+{
+	size_t start = c->params_text.len;
+	int rc = router_decode(raw, true, &c->params_text);
+
+	if (rc < 0)
+		return rc;
+	*out = slice_of(c->params_text.data + start, c->params_text.len - start);
+	return is_text(*out) ? 0 : -EBADMSG;
+}
+
+static int add_param(struct call *c, struct slice pair)
+{
+	struct slice rest = pair;
+	struct slice name = cut(&rest, '=');
+	struct call_param *p = &c->params[c->params_len];
+	int rc;
+
+	if (pair.len == 0)
+		return 0;
+	if (c->params_len == CALL_PARAMS_MAX)
+		return -EMSGSIZE;
+	rc = decode(c, name, &p->name);
+	if (rc == 0)
+		rc = decode(c, rest, &p->value);
+	c->params_len += rc == 0;
+	return rc;
+}
+
+static int parse_query(struct call *c)
+{
+	struct slice rest = c->target_query;
+	size_t most = 1;
+	int rc = 0;
+
+	if (rest.len == 0)
+		return 0;
+	for (size_t i = 0; i < rest.len && most < CALL_PARAMS_MAX; i++)
+		most += rest.data[i] == '&';
+	c->params = calloc(most, sizeof *c->params);
+	/* At once, as slices point into it. */
+	if (!c->params || buf_append(&c->params_text, rest.data, rest.len) < 0)
+		return -ENOMEM;
+	buf_reset(&c->params_text);
+	while (rc == 0 && rest.len > 0)
+		rc = add_param(c, cut(&rest, '&'));
+	return rc;
+}
+
+int call_parse(struct call *c, const char **why)
+{
+	int rc = router_path_parse(c->target_path, &c->path);
+
+	if (rc < 0) {
+		*why = rc == -EMSGSIZE
+			       ? "The path is too long."
+			       : "The path has an empty segment, a broken escape, a control character, or is "
+				 "not UTF-8.";
+		return rc;
+	}
+	rc = parse_query(c);
+	if (rc == -EMSGSIZE)
+		*why = "The query has too many parameters.";
+	else if (rc < 0)
+		*why = "The query has a broken escape, a NUL, or is not UTF-8.";
+	return rc;
+}
+
+/* ---- the request ---- */
+
+enum call_method call_method(const struct call *c)
+{
+	return c->head->method;
+}
+
+const char *call_method_name(const struct call *c)
+{
+	return http_method_name(c->head->method);
+}
+
+struct slice call_path(const struct call *c)
+{
+	return slice_of(c->path.text, c->path.text_len);
+}
+
+struct slice call_query(const struct call *c)
+{
+	return c->target_query;
+}
+
+struct slice call_body(const struct call *c)
+{
+	struct evbuffer *body = evhttp_request_get_input_buffer(c->req);
+	size_t len = evbuffer_get_length(body);
+
+	return slice_of(len > 0 ? evbuffer_pullup(body, -1) : NULL, len);
+}
+
+void call_drop_body(struct call *c)
+{
+	struct evbuffer *body = evhttp_request_get_input_buffer(c->req);
+
+	evbuffer_drain(body, evbuffer_get_length(body));
+	guard_give_bytes(c->guard, c->charge);
+	c->charge = 0;
+}
+
+struct slice call_content_type(const struct call *c)
+{
+	return head_field(c->head, "content-type");
+}
+
+struct slice call_header(const struct call *c, const char *name)
+{
+	return head_field(c->head, name);
+}
+
+const struct call_param *call_params(const struct call *c, size_t *len)
+{
+	*len = c->params_len;
+	return c->params;
+}
+
+struct slice call_param(const struct call *c, const char *name)
+{
+	for (size_t i = 0; i < c->params_len; i++)
+		if (slice_is_text(c->params[i].name, name))
+			return c->params[i].value;
+	return (struct slice){0};
+}
+
+struct slice call_segment(const struct call *c, const char *name)
+{
+	return c->endpoint ? router_segment(c->endpoint->path, &c->path, name) : (struct slice){0};
+}
+
+struct slice call_tenant(const struct call *c)
+{
+	return slice_text(c->tenant);
+}
+
+const char *call_request_id(const struct call *c)
+{
+	return c->request_id;
+}
+
+int64_t call_started_ms(const struct call *c)
+{
+	return c->started_ms;
+}
+
+void call_on_gone(struct call *c, void (*cb)(struct call *c, void *arg), void *arg)
+{
+	c->on_gone = cb;
+	c->on_gone_arg = arg;
+}
+
+bool call_is_gone(const struct call *c)
+{
+	return c->conn == NULL;
+}
+
+bool call_charge(struct call *c, size_t submissions)
+{
+	int64_t wait_ms;
+	char seconds[24];
+
+	if (submissions == 0 || c->server->take_rate(c, submissions, &wait_ms, c->server->arg))
+		return true;
+	snprintf(seconds, sizeof seconds, "%lld", (long long)((wait_ms + 999) / 1000));
+	call_set_header(c, "Retry-After", seconds);
+	call_problem(c, PROBLEM_RATE_LIMITED, NULL,
+		"The tenant's rate of submissions is used up; come again in %s s.", seconds);
+	return false;
+}
+
+/* ---- the answer ---- */
+
+static bool is_clean(const char *value)
+{
+	for (; *value; value++)
+		if (((unsigned char)*value < 0x20 && *value != '\t') || *value == 0x7f)
+			return false;
+	return true;
+}
+
+void call_set_header(struct call *c, const char *name, const char *value)
+{
+	struct evkeyvalq *fields = evhttp_request_get_output_headers(c->req);
+
+	if (!is_clean(value))
+		return;
+	evhttp_remove_header(fields, name);
+	evhttp_add_header(fields, name, value);
+}
+
+static void set_default(struct call *c, const char *name, const char *value)
+{
+	struct evkeyvalq *fields = evhttp_request_get_output_headers(c->req);
+
+	if (!evhttp_find_header(fields, name))
+		evhttp_add_header(fields, name, value);
+}
+
+static bool has_body(int status)
+{
+	return status != 204 && status != 304;
+}
+
+static void set_fields(struct call *c, int status, struct slice content_type, size_t len)
+{
+	char text[HTTP_DATE_LEN + 1];
+	char type[256];
+
+	http_date(text);
+	set_default(c, "Date", text);
+	set_default(c, "X-Request-Id", c->request_id);
+	set_default(c, "Cache-Control", "no-store");
+	set_default(c, "X-Content-Type-Options", "nosniff");
+	if (!has_body(status))
+		return;
+	if (content_type.len > 0 && content_type.len < sizeof type) {
+		memcpy(type, content_type.data, content_type.len);
+		type[content_type.len] = '\0';
+		call_set_header(c, "Content-Type", type);
+	}
+	/* By ourselves, as an answer to HEAD tells the length of what it does not bring. */
+	snprintf(text, sizeof text, "%zu", len);
+	call_set_header(c, "Content-Length", text);
+}
+
+static struct evbuffer *body_buffer(const struct call *c, int status, struct slice body)
+{
+	struct evbuffer *b;
+
+	if (body.len == 0 || !has_body(status) || c->head->method == CALL_HEAD)
+		return NULL;
+	b = evbuffer_new();
+	if (b && evbuffer_add(b, body.data, body.len) < 0) {
+		evbuffer_free(b);
+		return NULL;
+	}
+	return b;
+}
+
+/* The client has left: nothing goes out, and evhttp has left the request to us. */
+static void finish_gone(struct call *c)
+{
+	c->server->on_answered(c, 0, c->server->arg);
+	evhttp_request_free(c->req);
+	free_call(c);
+}
+
+static void finish(struct call *c, int status, struct slice content_type, struct slice body, size_t charged)
+{
+	struct evbuffer *b = body_buffer(c, status, body);
+
+	set_fields(c, status, content_type, body.len);
+	c->server->on_answered(c, status, c->server->arg);
+	conn_answer(c->conn, c->req, status, b, charged);
+	if (b)
+		evbuffer_free(b);
+	free_call(c);
+}
+
+void call_answer(struct call *c, int status, struct slice content_type, struct slice body)
+{
+	size_t charged = body.len >= CHARGED_ANSWER && c->head->method != CALL_HEAD ? body.len : 0;
+
+	if (call_is_gone(c)) {
+		finish_gone(c);
+	} else if (guard_take_bytes(c->guard, charged)) {
+		finish(c, status, content_type, body, charged);
+	} else {
+		call_set_header(c, "Retry-After", "1");
+		call_problem(c, PROBLEM_BUSY, NULL,
+			"The gateway holds as many bytes of requests and answers as it may.");
+	}
+}
+
+void call_answer_json(struct call *c, int status, struct slice json)
+{
+	call_answer(c, status, slice_text("application/json"), json);
+}
+
+void call_problem_with(
+	struct call *c, enum problem problem, const char *field, const char *members, const char *detail)
+{
+	struct buf body;
+
+	if (problem_status(problem) == 503)
+		set_default(c, "Retry-After", "1");
+	if (problem == PROBLEM_UNAUTHORIZED)
+		set_default(c, "WWW-Authenticate", "Bearer");
+	buf_init(&body, PROBLEM_MAX);
+	problem_render(problem, field, members, detail, c->request_id, &body);
+	/* Without memory for the document the status has to do. */
+	call_answer(c, problem_status(problem), slice_text("application/problem+json"),
+		body.error ? (struct slice){0} : buf_slice(&body));
+	buf_done(&body);
+}
+
+void call_problem(struct call *c, enum problem problem, const char *field, const char *detail_format, ...)
+{
+	char detail[DETAIL_MAX];
+	va_list args;
+
+	va_start(args, detail_format);
+	vsnprintf(detail, sizeof detail, detail_format, args);
+	va_end(args);
+	call_problem_with(c, problem, field, NULL, detail);
+}

@@ -1,0 +1,428 @@
+#include "gateway/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/auth.h"
+#include "gateway/call_internal.h"
+#include "gateway/conn.h"
+#include "gateway/cors.h"
+#include "gateway/listener.h"
+#include "gateway/metrics.h"
+#include "gateway/rate.h"
+#include "gateway/router.h"
+#include "runtime/clock.h"
+#include "runtime/log.h"
+
+enum { DOCUMENT_MAX = 4 << 20 };
+
+struct mount {
+	struct endpoint endpoint;
+	void *arg;
+	struct mount *next;
+};
+
+struct server {
+	struct server_config config;
+	struct call_server hooks;
+	struct guard *guard;
+	struct router *router;
+	struct mount *mounts;
+	struct auth *auth;
+	struct rate *rates; /* one a tenant */
+	bool is_browser_guarded;
+	size_t in_flight;
+};
+
+/* ---- our own endpoints ---- */
+
+static void answer_document(struct call *c, int status, const char *content_type, struct buf *body)
+{
+	if (body->error)
+		call_problem(c, PROBLEM_INTERNAL, NULL, "The document could not be made.");
+	else
+		call_answer(c, status, slice_text(content_type), buf_slice(body));
+	buf_done(body);
+}
+
+static void livez(struct call *c, void *arg)
+{
+	struct server *s = arg;
+	struct buf body;
+	int status;
+
+	buf_init(&body, DOCUMENT_MAX);
+	status = health_livez(s->config.health, &body);
+	answer_document(c, status, "application/json", &body);
+}
+
+static void readyz(struct call *c, void *arg)
+{
+	struct server *s = arg;
+	struct buf body;
+	int status;
+
+	buf_init(&body, DOCUMENT_MAX);
+	status = health_readyz(s->config.health, &body);
+	answer_document(c, status, "application/json", &body);
+}
+
+static void metrics(struct call *c, void *arg)
+{
+	struct server *s = arg;
+	struct buf body;
+
+	buf_init(&body, DOCUMENT_MAX);
+	metrics_render(s->config.metrics, &body);
+	answer_document(c, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
+}
+
+static const struct endpoint own_endpoints[] = {
+	{CALL_GET, "/livez", livez, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
+	{CALL_GET, "/readyz", readyz, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
+	{CALL_GET, "/metrics", metrics, ENDPOINT_LOCAL | ENDPOINT_ALWAYS},
+};
+
+/* ---- the checks before a handler; each returns false when it has answered ---- */
+
+static bool check_target(struct server *s, struct call *c)
+{
+	const char *why = NULL;
+	int rc;
+
+	if (call_method(c) == CALL_OPTIONS && slice_is_text(c->target_path, "*")) {
+		call_set_header(c, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+		call_answer(c, 204, (struct slice){0}, (struct slice){0});
+		return false;
+	}
+	rc = call_parse(c, &why);
+	if (rc < 0)
+		call_problem(c, rc == -ENOMEM ? PROBLEM_BUSY : PROBLEM_BAD_REQUEST, NULL, "%s", why);
+	return rc == 0;
+}
+
+/*
+ * Without keys the loopback address is the only lock, and a browser on this machine stands inside: what another site
+ * makes it send must not pass, nor what a name rebound to this address brings.
+ */
+static bool check_browser(struct server *s, struct call *c)
+{
+	struct slice host = call_header(c, "host");
+	struct slice origin = call_header(c, "origin");
+
+	if (!s->is_browser_guarded)
+		return true;
+	if (slice_is_set(host) && !host_is_loopback(host)) {
+		call_problem(c, PROBLEM_FORBIDDEN_ORIGIN, NULL,
+			"A gateway without keys answers only requests to a loopback name in the Host field.");
+		return false;
+	}
+	if (slice_is_set(origin) && !origin_is_loopback(origin) &&
+		!cors_allows(&s->config.options->cors, origin)) {
+		call_problem(c, PROBLEM_FORBIDDEN_ORIGIN, NULL,
+			"A gateway without keys answers no pages of other sites; gateway.cors.origins can name them.");
+		return false;
+	}
+	return true;
+}
+
+static void set_text_header(struct call *c, const char *name, struct slice value)
+{
+	char text[512];
+
+	if (value.len >= sizeof text)
+		return;
+	memcpy(text, value.data, value.len);
+	text[value.len] = '\0';
+	call_set_header(c, name, text);
+}
+
+static void answer_preflight(struct server *s, struct call *c)
+{
+	char seconds[24];
+
+	snprintf(seconds, sizeof seconds, "%lld", (long long)(s->config.options->cors.max_age_ms / 1000));
+	call_set_header(c, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");
+	call_set_header(c, "Access-Control-Allow-Headers", CORS_ALLOWED_HEADERS);
+	call_set_header(c, "Access-Control-Max-Age", seconds);
+	call_answer(c, 204, (struct slice){0}, (struct slice){0});
+}
+
+static bool check_cors(struct server *s, struct call *c)
+{
+	struct slice origin = call_header(c, "origin");
+	bool is_preflight = call_method(c) == CALL_OPTIONS && slice_is_set(origin) &&
+			    slice_is_set(call_header(c, "access-control-request-method"));
+
+	if (!cors_is_on(&s->config.options->cors))
+		return true;
+	call_set_header(c, "Vary", "Origin");
+	if (!slice_is_set(origin) || !cors_allows(&s->config.options->cors, origin))
+		return true;
+	set_text_header(c, "Access-Control-Allow-Origin", origin);
+	if (!is_preflight) {
+		call_set_header(c, "Access-Control-Expose-Headers", CORS_EXPOSED_HEADERS);
+		return true;
+	}
+	answer_preflight(s, c);
+	return false;
+}
+
+static void answer_no_method(struct call *c, unsigned allowed)
+{
+	char list[HTTP_METHODS_LEN];
+
+	http_method_list(allowed | CALL_OPTIONS, list);
+	call_set_header(c, "Allow", list);
+	if (call_method(c) == CALL_OPTIONS)
+		call_answer(c, 204, (struct slice){0}, (struct slice){0});
+	else
+		call_problem(c, PROBLEM_METHOD_NOT_ALLOWED, NULL, "This resource takes %s.", list);
+}
+
+static bool check_key(struct server *s, struct call *c, const struct router_match *m)
+{
+	const struct mount *mount = m->target;
+	unsigned flags = mount ? mount->endpoint.flags : 0;
+	int tenant = auth_check(s->auth, call_header(c, "authorization"));
+
+	if (tenant < 0 && !(flags & ENDPOINT_OPEN) && !((flags & ENDPOINT_LOCAL) && conn_is_local(c->conn))) {
+		call_problem(c, PROBLEM_UNAUTHORIZED, NULL,
+			"Send a key of this gateway: \"Authorization: Bearer <key>\".");
+		return false;
+	}
+	c->tenant_index = tenant < 0 ? 0 : (size_t)tenant;
+	c->tenant = auth_tenant_name(s->auth, c->tenant_index);
+	return true;
+}
+
+/* The key comes first: who has none learns nothing of what there is. */
+static bool check_endpoint(struct server *s, struct call *c)
+{
+	struct router_match m;
+	const struct mount *mount;
+
+	router_find(s->router, call_method(c), &c->path, &m);
+	if (!check_key(s, c, &m))
+		return false;
+	mount = m.target;
+	if (mount) {
+		c->endpoint = &mount->endpoint;
+		return true;
+	}
+	if (m.allowed)
+		answer_no_method(c, m.allowed);
+	else
+		call_problem(c, PROBLEM_NOT_FOUND, NULL, "There is nothing under this path.");
+	return false;
+}
+
+static bool check_rate(struct server *s, struct call *c)
+{
+	return !(c->endpoint->flags & ENDPOINT_SUBMIT) || call_charge(c, 1);
+}
+
+static bool check_load(struct server *s, struct call *c)
+{
+	if ((c->endpoint->flags & ENDPOINT_ALWAYS) ||
+		s->in_flight <= (size_t)s->config.options->limits.in_flight)
+		return true;
+	call_problem(c, PROBLEM_BUSY, NULL, "As many calls wait for their answer as may.");
+	return false;
+}
+
+static bool (*const checks[])(struct server *s, struct call *c) = {
+	check_target,
+	check_browser,
+	check_cors,
+	check_endpoint,
+	check_load,
+	check_rate,
+};
+
+/* ---- calls ---- */
+
+static void count_refusal(struct server *s, const struct call *c, int status)
+{
+	static const struct {
+		int status;
+		const char *reason;
+	} reasons[] = {{401, "unauthorized"}, {403, "forbidden-origin"}, {429, "rate-limited"}};
+
+	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+		if (reasons[i].status == status)
+			metrics_add(s->config.metrics, GATEWAY_REFUSALS, 1, reasons[i].reason);
+}
+
+static void on_answered(struct call *c, int status, void *arg)
+{
+	struct server *s = arg;
+	const char *endpoint = c->endpoint ? c->endpoint->path : "none";
+	char text[16];
+
+	s->in_flight--;
+	snprintf(text, sizeof text, "%d", status);
+	count_refusal(s, c, status);
+	metrics_add(s->config.metrics, GATEWAY_REQUESTS, 1, endpoint, call_method_name(c),
+		status ? text : "gone");
+	metrics_observe(s->config.metrics, GATEWAY_REQUEST_SECONDS,
+		(double)(clock_mono_us() - c->started_us) / 1e6, endpoint);
+	log_debug("request", LOG_TEXT("method", call_method_name(c)), LOG_SLICE("path", call_path(c)),
+		LOG_INT("status", status), LOG_TEXT("tenant", c->tenant),
+		LOG_TEXT("request_id", c->request_id));
+}
+
+static bool take_rate(struct call *c, size_t count, int64_t *wait_ms, void *arg)
+{
+	struct server *s = arg;
+	double rate = s->config.options->limits.rate;
+
+	return rate <= 0 ||
+	       rate_take(&s->rates[c->tenant_index], rate, (double)count, clock_mono_ms(), wait_ms);
+}
+
+static void on_request(struct conn *conn, struct evhttp_request *req, void *arg)
+{
+	struct server *s = arg;
+	const struct mount *mount;
+	struct call *c;
+
+	if (call_new(&s->hooks, conn, req, &c) < 0) {
+		conn_answer(conn, req, problem_status(PROBLEM_BUSY), NULL, 0);
+		return;
+	}
+	s->in_flight++;
+	for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+		if (!checks[i](s, c))
+			return;
+	mount = (const struct mount *)((const char *)c->endpoint - offsetof(struct mount, endpoint));
+	mount->endpoint.handler(c, mount->arg);
+}
+
+/* ---- the server ---- */
+
+static void collect(void *arg)
+{
+	struct server *s = arg;
+
+	metrics_set(s->config.metrics, GATEWAY_IN_FLIGHT, (double)s->in_flight);
+}
+
+static int new_guard(struct server *s)
+{
+	const struct guard_config config = {
+		.loop = s->config.loop,
+		.metrics = s->config.metrics,
+		.limits = &s->config.options->limits,
+		.on_request = on_request,
+		.arg = s,
+	};
+
+	return guard_new(&config, &s->guard);
+}
+
+static bool listens_on_loopback(const struct gateway_options *o)
+{
+	char host[LISTEN_HOST_MAX];
+	unsigned port;
+
+	return listen_parse(o->listen, host, &port) == 0 && listen_is_loopback(host);
+}
+
+static int add_own_endpoints(struct server *s)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sizeof own_endpoints / sizeof *own_endpoints; i++)
+		rc = server_add(s, &own_endpoints[i], s);
+	return rc;
+}
+
+int server_new(const struct server_config *config, struct server **out)
+{
+	struct server *s = calloc(1, sizeof *s);
+	int rc = -ENOMEM;
+
+	if (!s)
+		goto out;
+	s->config = *config;
+	s->hooks = (struct call_server){on_answered, take_rate, s};
+	rc = auth_new(&config->options->auth, &s->auth);
+	if (rc < 0)
+		goto out;
+	s->is_browser_guarded = !auth_has_keys(s->auth) && listens_on_loopback(config->options);
+	s->rates = calloc(auth_tenants(s->auth), sizeof *s->rates);
+	rc = s->rates ? router_new(&s->router) : -ENOMEM;
+	if (rc == 0)
+		rc = add_own_endpoints(s);
+	if (rc == 0)
+		rc = new_guard(s);
+	if (rc < 0)
+		goto out;
+	metrics_on_collect(config->metrics, collect, s);
+	*out = s;
+	s = NULL;
+out:
+	server_free(s);
+	return rc;
+}
+
+int server_add(struct server *s, const struct endpoint *e, void *arg)
+{
+	struct mount *m = malloc(sizeof *m);
+	int rc;
+
+	if (!m)
+		return -ENOMEM;
+	*m = (struct mount){*e, arg, s->mounts};
+	rc = router_add(s->router, e->methods, e->path, m);
+	if (rc < 0)
+		free(m);
+	else
+		s->mounts = m;
+	return rc;
+}
+
+int server_start(struct server *s)
+{
+	int rc = guard_listen(s->guard, s->config.options->listen);
+
+	if (rc < 0)
+		log_error("listen_failed", LOG_TEXT("listen", s->config.options->listen), LOG_ERRNO(rc));
+	else
+		log_info("listening", LOG_TEXT("address", guard_address(s->guard)));
+	return rc;
+}
+
+const char *server_address(const struct server *s)
+{
+	return guard_address(s->guard);
+}
+
+void server_stop(struct server *s, server_drained_cb *cb, void *arg)
+{
+	guard_stop(s->guard, cb, arg);
+}
+
+static void free_mounts(struct mount *m)
+{
+	while (m) {
+		struct mount *next = m->next;
+
+		free(m);
+		m = next;
+	}
+}
+
+void server_free(struct server *s)
+{
+	if (!s)
+		return;
+	guard_free(s->guard);
+	router_free(s->router);
+	free_mounts(s->mounts);
+	auth_free(s->auth);
+	free(s->rates);
+	free(s);
+}
