@@ -301,7 +301,7 @@ static int open_http(struct admin *a)
 	return 0;
 }
 
-int admin_new(struct loop *loop, const char *listen, struct health *h, struct metrics *m, struct admin **out)
+int admin_new(struct loop *loop, const char *listen, struct health *h, struct admin **out)
 {
 	struct admin *a = calloc(1, sizeof *a);
 	int rc = -ENOMEM;

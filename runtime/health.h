@@ -48,7 +48,7 @@ int health_metrics(struct health *h, struct buf *body);
 #define ADMIN_CALL_MS	      10000
 #define ADMIN_CONNECTIONS_MAX 64
 struct admin;
-int admin_new(struct loop *loop, const char *listen, struct health *h, struct metrics *m, struct admin **out);
+int admin_new(struct loop *loop, const char *listen, struct health *h, struct admin **out);
 void admin_free(struct admin *a);
 /* "127.0.0.1:43211", with the port that port 0 became; "" when it does not listen. Borrows: the admin's. */
 const char *admin_address(const struct admin *a);

@@ -259,7 +259,7 @@ static int open_admin(struct host *h)
 	if (!h->def->admin_offset)
 		return 0;
 	listen = *(char *const *)((const char *)h->options + h->def->admin_offset);
-	return admin_new(h->service.loop, listen, h->service.health, h->service.metrics, &h->admin);
+	return admin_new(h->service.loop, listen, h->service.health, &h->admin);
 }
 
 static int host_start(struct host *h)
