@@ -399,7 +399,7 @@ static void announce(struct link *l)
 
 static void serve(struct link *l)
 {
-	bool must_write = false;
+	bool must_write = true; /* the first round waits for nothing: all is still to be declared */
 
 	while (!l->is_lost && !l->must_stop) {
 		int64_t now_ms;
