@@ -346,7 +346,7 @@ static bool has_slice(const struct field *f, const void *record)
 
 static int get_bin(struct decoding *d, const struct field *f, void *record)
 {
-	struct slice bytes;
+	struct slice bytes = slice_of(NULL, 0);
 	int rc = read_bin(d, f, &bytes);
 
 	if (rc < 0)
