@@ -74,7 +74,6 @@ static void start(struct fixture *f)
 {
 	struct id_key key = {{1, 2, 3}};
 
-	assert_int_equal(loop_new(&f->loop), 0);
 	id_minter_init(&f->minter, &key, random_u32());
 	fixture_start_store(f);
 	fixture_await_up(f, true);
@@ -86,6 +85,7 @@ void fixture_open(struct fixture *f)
 	strcpy(f->folder, "/tmp/postback-store-XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
 	snprintf(f->url, sizeof f->url, "sqlite:%s/t.db", f->folder);
+	assert_int_equal(loop_new(&f->loop), 0);
 	start(f);
 }
 
@@ -93,6 +93,7 @@ void fixture_join(struct fixture *f, const struct fixture *first)
 {
 	*f = (struct fixture){0};
 	memcpy(f->url, first->url, sizeof f->url);
+	f->loop = first->loop;
 	start(f);
 }
 
@@ -111,10 +112,11 @@ static void remove_folder(const char *folder)
 void fixture_close(struct fixture *f)
 {
 	fixture_stop_store(f);
-	loop_free(f->loop);
 	arena_done(&f->arena);
-	if (*f->folder)
-		remove_folder(f->folder);
+	if (!*f->folder)
+		return;
+	loop_free(f->loop);
+	remove_folder(f->folder);
 }
 
 int fixture_setup(void **state)
@@ -213,8 +215,7 @@ static void come(struct answer *a, int rc)
 static void keep_task(struct answer *a, struct store_task *t)
 {
 	struct slice *const all[] = {&t->tenant, &t->task, &t->progress, &t->metadata, &t->worker,
-		&t->error.type, &t->error.message, &t->error.data, &t->content_type, &t->result,
-		&t->request};
+		&t->error.type, &t->error.message, &t->error.data, &t->content_type, &t->result, &t->request};
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		keep(a, all[i]);
@@ -245,7 +246,8 @@ static void on_tasks(int rc, const struct store_task *tasks, size_t len, void *a
 	come(a, rc);
 }
 
-int get_tasks(struct fixture *f, const struct id *ids, size_t len, unsigned with, const struct store_task **out)
+int get_tasks(
+	struct fixture *f, const struct id *ids, size_t len, unsigned with, const struct store_task **out)
 {
 	struct answer a = {.f = f};
 	int rc = await_answer(&a, store_tasks_get(f->store, ids, len, with, on_tasks, &a));
@@ -261,7 +263,8 @@ int get_task(struct fixture *f, const struct id *id, unsigned with, const struct
 	return get_tasks(f, id, 1, with, out);
 }
 
-int list_tasks(struct fixture *f, const struct store_list_query *q, const struct store_task **out, size_t *len)
+int list_tasks(
+	struct fixture *f, const struct store_list_query *q, const struct store_task **out, size_t *len)
 {
 	struct answer a = {.f = f};
 	int rc = await_answer(&a, store_tasks_list(f->store, q, on_tasks, &a));
@@ -391,9 +394,8 @@ int seal_batch(struct fixture *f, const struct id *id, const struct id *items, s
 {
 	struct answer a = {.f = f};
 
-	return await_answer(&a,
-		store_batch_seal(
-			f->store, id, items, len, slice_text("[\"document\"]"), now_ms, on_done, &a));
+	return await_answer(&a, store_batch_seal(f->store, id, items, len, slice_text("[\"document\"]"),
+					now_ms, on_done, &a));
 }
 
 static void on_batch(int rc, const struct store_batch *batch, const uint32_t by_state[TASK_STATES], void *arg)
@@ -408,8 +410,8 @@ static void on_batch(int rc, const struct store_batch *batch, const uint32_t by_
 	come(a, rc);
 }
 
-int get_batch(
-	struct fixture *f, const struct id *id, const struct store_batch **out, uint32_t by_state[TASK_STATES])
+int get_batch(struct fixture *f, const struct id *id, const struct store_batch **out,
+	uint32_t by_state[TASK_STATES])
 {
 	struct answer a = {.f = f};
 	int rc = await_answer(&a, store_batch_get(f->store, id, on_batch, &a));
@@ -419,7 +421,8 @@ int get_batch(
 	return rc;
 }
 
-static void on_claim(int rc, enum store_claim_state state, const struct id *id, struct slice answer, void *arg)
+static void on_claim(
+	int rc, enum store_claim_state state, const struct id *id, struct slice answer, void *arg)
 {
 	struct answer *a = arg;
 

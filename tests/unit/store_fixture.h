@@ -28,7 +28,7 @@ struct fixture {
 
 /* A new folder with a store in it that is up. */
 void fixture_open(struct fixture *f);
-/* Another connection to the same database, as another process would have it. */
+/* Another connection to the same database, as another process would have it; on the same loop. */
 void fixture_join(struct fixture *f, const struct fixture *first);
 void fixture_close(struct fixture *f);
 /* For cmocka: a new fixture for each test. */
@@ -51,8 +51,10 @@ struct store_later later_of(const struct id *id, int64_t at_ms, int64_t due_ms);
 
 /* Each returns the callback's rc. What is read stays valid until fixture_close. */
 int get_task(struct fixture *f, const struct id *id, unsigned with, const struct store_task **out);
-int get_tasks(struct fixture *f, const struct id *ids, size_t len, unsigned with, const struct store_task **out);
-int list_tasks(struct fixture *f, const struct store_list_query *q, const struct store_task **out, size_t *len);
+int get_tasks(
+	struct fixture *f, const struct id *ids, size_t len, unsigned with, const struct store_task **out);
+int list_tasks(
+	struct fixture *f, const struct store_list_query *q, const struct store_task **out, size_t *len);
 int apply_one(struct fixture *f, const struct store_event *e, struct store_applied *out);
 int apply_all(struct fixture *f, const struct store_event *e, size_t len, struct store_applied *out);
 int insert_later(struct fixture *f, const struct store_later *tasks, size_t len);
@@ -64,7 +66,8 @@ int end_due(struct fixture *f, uint64_t owner, const struct store_due_result *r,
 int sweep_store(struct fixture *f, int64_t now_ms, size_t limit, struct store_sweep *out);
 int insert_batch(struct fixture *f, const struct id *id, int64_t now_ms);
 int seal_batch(struct fixture *f, const struct id *id, const struct id *items, size_t len, int64_t now_ms);
-int get_batch(struct fixture *f, const struct id *id, const struct store_batch **out, uint32_t by_state[TASK_STATES]);
+int get_batch(struct fixture *f, const struct id *id, const struct store_batch **out,
+	uint32_t by_state[TASK_STATES]);
 int claim_key(struct fixture *f, const struct store_claim *c, enum store_claim_state *out, struct id *id,
 	struct slice *answer);
 int end_key(struct fixture *f, struct slice key, enum store_claim_end how, struct slice answer);
