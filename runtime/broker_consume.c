@@ -198,7 +198,7 @@ void link_consume_wish(struct link *l, struct broker_consumer *c)
 static void send_cancel(struct link *l, struct broker_consumer *c)
 {
 	link_send(l, c->channel, AMQP_BASIC_CANCEL_METHOD,
-		&(amqp_basic_cancel_t){.consumer_tag = bytes_text(c->tag), .nowait = 1});
+		&(amqp_basic_cancel_t){.consumer_tag = bytes_text(c->sent_tag), .nowait = 1});
 	c->is_sent = false;
 }
 
@@ -208,7 +208,20 @@ static void open_channel(struct link *l, struct broker_consumer *c)
 		return;
 	c->is_open = link_open_channel(l, c->channel);
 	c->incarnation = ++l->incarnations;
-	c->consumes_unanswered = 0;
+	c->serial = 0;
+}
+
+/*
+ * A tag of its own every time: a quorum queue delivers what an earlier consumer of the same tag and channel has in hand
+ * once more.
+ */
+static amqp_bytes_t make_tag(struct broker_consumer *c)
+{
+	if (++c->serial == 1)
+		snprintf(c->sent_tag, sizeof c->sent_tag, "%s", c->tag);
+	else
+		snprintf(c->sent_tag, sizeof c->sent_tag, "%.*s-%u", SHORT_MAX - 11, c->tag, c->serial);
+	return bytes_text(c->sent_tag);
 }
 
 /* From the first message, and after a break from the one after the last seen. */
@@ -233,7 +246,6 @@ static void send_consume(struct link *l, struct broker_consumer *c)
 	amqp_table_entry_t entry;
 	amqp_basic_consume_t m = {
 		.queue = link_name(l, c->queue, name),
-		.consumer_tag = bytes_text(c->tag),
 		.no_ack = c->no_ack,
 		.exclusive = c->exclusive,
 		.arguments = amqp_empty_table,
@@ -241,11 +253,11 @@ static void send_consume(struct link *l, struct broker_consumer *c)
 
 	stream_args(c, &entry, &m.arguments);
 	open_channel(l, c);
+	m.consumer_tag = make_tag(c);
 	link_send(l, c->channel, AMQP_BASIC_QOS_METHOD, &(amqp_basic_qos_t){.prefetch_count = c->prefetch});
 	link_send(l, c->channel, AMQP_BASIC_CONSUME_METHOD, &m);
 	c->sent_prefetch = c->prefetch;
 	c->is_sent = true;
-	c->consumes_unanswered++;
 }
 
 static void apply(struct link *l, struct broker_consumer *c, int64_t now_ms)
@@ -284,11 +296,15 @@ bool link_consume_is_answered(const struct link *l)
 
 /* ---- RabbitMQ's word ---- */
 
-static void on_consume_ok(struct broker_consumer *c)
+/* Of the consumer that we want now, not of one that we have cancelled meanwhile. */
+static bool is_current(const struct broker_consumer *c, amqp_bytes_t tag)
 {
-	if (c->consumes_unanswered > 0)
-		c->consumes_unanswered--;
-	if (c->consumes_unanswered > 0 || !c->is_sent)
+	return c->is_sent && slice_is_text(slice_of(tag.bytes, tag.len), c->sent_tag);
+}
+
+static void on_consume_ok(struct broker_consumer *c, const amqp_basic_consume_ok_t *m)
+{
+	if (!is_current(c, m->consumer_tag))
 		return;
 	c->failures = 0;
 	c->is_answered = true;
@@ -313,9 +329,9 @@ static void failed(struct broker_consumer *c, const char *why, bool must_declare
 }
 
 /* RabbitMQ's own cancel: the queue was deleted, or its leader is gone. What is in hand can still be acked. */
-static void on_cancel(struct broker_consumer *c)
+static void on_cancel(struct broker_consumer *c, const amqp_basic_cancel_t *m)
 {
-	if (c->is_sent)
+	if (is_current(c, m->consumer_tag))
 		failed(c, "RabbitMQ cancelled the consumer: the queue is gone or moved", true);
 }
 
@@ -445,8 +461,8 @@ static void on_method(struct broker_consumer *c, const amqp_method_t *method)
 {
 	switch (method->id) {
 	case AMQP_BASIC_DELIVER_METHOD: on_deliver(c, method->decoded); break;
-	case AMQP_BASIC_CONSUME_OK_METHOD: on_consume_ok(c); break;
-	case AMQP_BASIC_CANCEL_METHOD: on_cancel(c); break;
+	case AMQP_BASIC_CONSUME_OK_METHOD: on_consume_ok(c, method->decoded); break;
+	case AMQP_BASIC_CANCEL_METHOD: on_cancel(c, method->decoded); break;
 	case AMQP_CHANNEL_CLOSE_METHOD: on_close(c, method->decoded); break;
 	default: break;
 	}

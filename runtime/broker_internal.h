@@ -215,8 +215,9 @@ struct broker_consumer {
 	bool is_dirty;	  /* has acks to flush */
 	bool has_dropped; /* a tag without settlement: a `multiple` ack would cover it */
 	char why[WHY_MAX];
-	unsigned consumes_unanswered;
 	uint16_t sent_prefetch;
+	unsigned serial; /* of basic.consume on this channel */
+	char sent_tag[SHORT_MAX + 1];
 	uint32_t failures;
 	int64_t retry_ms;
 	uint64_t incarnation;
