@@ -1,0 +1,567 @@
+#include "gateway/batch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/answer.h"
+#include "gateway/dispatch.h"
+#include "gateway/gateway.h"
+#include "gateway/idempotency.h"
+#include "gateway/json_out.h"
+#include "gateway/lookup.h"
+#include "gateway/message.h"
+#include "gateway/metrics.h"
+#include "gateway/status.h"
+#include "gateway/submit.h"
+#include "gateway/tasks.h"
+#include "runtime/clock.h"
+
+enum { LEASE_MS = 30000 };
+#define DOCUMENT_MAX ((size_t)256 * 1024 * 1024)
+
+struct item {
+	struct batch *batch;
+	struct submission *submission; /* NULL: refused when it was read */
+	struct fault fault;
+	enum dispatch_outcome outcome;
+};
+
+struct batch {
+	struct gateway *g;
+	struct call *call;
+	struct idempotency *claim; /* NULL: no key */
+	struct id id;
+	struct batch_read read;
+	struct item *items;
+	size_t waiting; /* items without an outcome, and one for the loop that starts them */
+	struct answer answer;
+};
+
+/* ---- the end ---- */
+
+static void batch_free(struct batch *b)
+{
+	struct gateway *g = b->g;
+
+	batch_read_done(&b->read);
+	free(b->items);
+	answer_done(&b->answer);
+	free(b);
+	gateway_job_end(g);
+}
+
+static void send_answer(void *arg)
+{
+	struct batch *b = arg;
+
+	answer_send(&b->answer, b->call);
+	batch_free(b);
+}
+
+static void finish(struct batch *b)
+{
+	if (b->claim)
+		idempotency_end(b->claim, &b->answer, send_answer, b);
+	else
+		send_answer(b);
+}
+
+static void finish_with_problem(struct batch *b, enum problem problem, const char *detail)
+{
+	b->answer.fate = ANSWER_RELEASE;
+	answer_problem(&b->answer, problem, NULL, NULL, detail, b->call);
+	finish(b);
+}
+
+/* ---- what became of each ---- */
+
+static bool is_accepted(const struct item *item)
+{
+	return item->submission && item->outcome == DISPATCH_ACCEPTED;
+}
+
+static void render_problem(const struct item *item, const struct call *call, struct buf *out)
+{
+	const struct fault *f = &item->fault;
+	char members[128] = "";
+	char id[ID_TEXT_LEN + 1];
+
+	json_out_text(out, "status", slice_text("refused"));
+	json_out_key(out, "problem");
+	if (!item->submission) {
+		problem_render(f->problem, f->field[0] ? f->field : NULL, NULL, f->detail,
+			call_request_id(call), out);
+		return;
+	}
+	if (item->outcome == DISPATCH_UNKNOWN) {
+		id_format(&item->submission->id, id);
+		snprintf(members, sizeof members, "\"outcome\":\"unknown\",\"id\":\"%s\"", id);
+	}
+	problem_render(dispatch_problem(item->outcome), NULL, members, dispatch_detail(item->outcome),
+		call_request_id(call), out);
+}
+
+static void render_accepted(const struct item *item, struct buf *out)
+{
+	const struct submission *s = item->submission;
+
+	json_out_id(out, "id", &s->id);
+	json_out_text(out, "task", slice_text(s->task));
+	json_out_text(
+		out, "status", slice_text(task_state_name(s->run_at_ms ? TASK_SCHEDULED : TASK_QUEUED)));
+	status_render_links(&s->id, out);
+}
+
+static void render_items(const struct batch *b, struct buf *out)
+{
+	buf_append_byte(out, '[');
+	for (size_t i = 0; i < b->read.len; i++) {
+		json_out_open(out, NULL, '{');
+		if (is_accepted(&b->items[i]))
+			render_accepted(&b->items[i], out);
+		else
+			render_problem(&b->items[i], b->call, out);
+		json_out_close(out, '}');
+	}
+	buf_append_byte(out, ']');
+}
+
+static void render_links(const struct id *id, struct buf *out)
+{
+	char text[ID_TEXT_LEN + 1];
+
+	id_format(id, text);
+	json_out_open(out, "links", '{');
+	json_out_key(out, "self");
+	buf_printf(out, "\"/v1/batches/%s\"", text);
+	json_out_close(out, '}');
+}
+
+static size_t accepted_ids(const struct batch *b, struct id *out)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < b->read.len; i++)
+		if (is_accepted(&b->items[i]))
+			out[len++] = b->items[i].submission->id;
+	return len;
+}
+
+static void make_answer(struct batch *b, struct slice items)
+{
+	struct answer *a = &b->answer;
+	char id[ID_TEXT_LEN + 1];
+
+	id_format(&b->id, id);
+	a->status = 202;
+	a->fate = ANSWER_KEEP;
+	a->retry_after_s = 1;
+	snprintf(a->location, sizeof a->location, "/v1/batches/%s", id);
+	snprintf(a->content_type, sizeof a->content_type, "application/json");
+	json_out_open(&a->body, NULL, '{');
+	json_out_id(&a->body, "id", &b->id);
+	json_out_raw(&a->body, "items", items);
+	if (b->read.then)
+		json_out_id(&a->body, "then", &b->read.then->id);
+	render_links(&b->id, &a->body);
+	json_out_close(&a->body, '}');
+}
+
+/* ---- sealing ---- */
+
+static void on_sealed(int rc, void *arg)
+{
+	struct batch *b = arg;
+
+	/* The items are accepted whatever becomes of the list of them. */
+	if (rc < 0)
+		log_warn("batch_not_sealed", LOG_ERRNO(rc));
+	finish(b);
+}
+
+static void seal(struct batch *b, const struct id *accepted, size_t len, struct slice items)
+{
+	int rc = store_batch_seal(b->g->store, &b->id, accepted, len, items, clock_wall_ms(), on_sealed, b);
+
+	if (rc < 0)
+		on_sealed(rc, b);
+}
+
+static const struct item *first_refused(const struct batch *b)
+{
+	size_t i = 0;
+
+	while (is_accepted(&b->items[i]))
+		i++;
+	return &b->items[i];
+}
+
+static void on_undone(int rc, void *arg)
+{
+	finish(arg);
+}
+
+/* No item was accepted: the problem of the first is the problem of the batch, and what waited for it goes again. */
+static void refuse_all(struct batch *b, struct slice items)
+{
+	const struct item *item = first_refused(b);
+	struct buf members;
+	int rc = -ENOENT;
+
+	buf_init(&members, DOCUMENT_MAX);
+	json_out_raw(&members, "items", items);
+	b->answer.fate = ANSWER_RELEASE;
+	if (item->submission)
+		answer_problem(&b->answer, dispatch_problem(item->outcome), NULL, buf_text(&members),
+			dispatch_detail(item->outcome), b->call);
+	else
+		answer_problem(&b->answer, item->fault.problem, item->fault.field, buf_text(&members),
+			item->fault.detail, b->call);
+	buf_done(&members);
+	for (size_t i = 0; i < b->read.len; i++)
+		if (b->items[i].submission && b->items[i].outcome == DISPATCH_UNKNOWN)
+			b->answer.fate = ANSWER_UNKNOWN;
+	if (b->read.then)
+		rc = store_later_undo(b->g->store, &b->read.then->id, 1, on_undone, b);
+	if (rc < 0)
+		finish(b);
+}
+
+static void all_ended(struct batch *b)
+{
+	struct id *accepted = calloc(b->read.len, sizeof *accepted);
+	struct buf items;
+	size_t len;
+
+	buf_init(&items, DOCUMENT_MAX);
+	render_items(b, &items);
+	if (!accepted || items.error) {
+		finish_with_problem(b, PROBLEM_INTERNAL, "out of memory");
+	} else if ((len = accepted_ids(b, accepted)) == 0) {
+		refuse_all(b, buf_slice(&items));
+	} else {
+		make_answer(b, buf_slice(&items));
+		seal(b, accepted, len, buf_slice(&items));
+	}
+	buf_done(&items);
+	free(accepted);
+}
+
+/* ---- the items ---- */
+
+static void one_less(struct batch *b)
+{
+	if (--b->waiting == 0)
+		all_ended(b);
+}
+
+static void on_dispatched(enum dispatch_outcome outcome, const char *task, void *arg)
+{
+	struct item *item = arg;
+
+	item->outcome = outcome;
+	metrics_add(item->batch->g->service->metrics, GATEWAY_SUBMISSIONS, 1, "batch",
+		dispatch_outcome_name(outcome));
+	one_less(item->batch);
+}
+
+static void dispatch_items(struct batch *b)
+{
+	b->waiting = 1;
+	for (size_t i = 0; i < b->read.len; i++) {
+		struct dispatch_request r = {
+			.tenant = call_tenant(b->call),
+			.first = b->items[i].submission,
+			.batch = b->id,
+		};
+
+		if (!r.first)
+			continue;
+		b->waiting++;
+		dispatch_start(b->g, &r, on_dispatched, &b->items[i]);
+	}
+	one_less(b);
+}
+
+/* ---- what comes before them ---- */
+
+static void on_then_stored(int rc, void *arg)
+{
+	struct batch *b = arg;
+
+	if (rc < 0)
+		finish_with_problem(b, PROBLEM_STORE_UNAVAILABLE, "the store does not answer just now");
+	else
+		dispatch_items(b);
+}
+
+static int store_then(struct batch *b)
+{
+	struct submission *s = b->read.then;
+	struct message_context context = {.tenant = call_tenant(b->call)};
+	struct message message;
+	struct store_later row;
+	int rc = message_encode(s, &context, (size_t)b->g->service->options->amqp.max_message, &message);
+
+	if (rc < 0)
+		return rc;
+	row = (struct store_later){
+		.id = s->id,
+		.tenant = context.tenant,
+		.task = slice_text(s->task),
+		.created_at_ms = (int64_t)id_time_ms(&s->id),
+		.waits = STORE_WAITS_BATCH,
+		.waits_for = b->id,
+		.wants_previous = true,
+		.request = slice_of(message.data, message.len),
+		.metadata = s->metadata,
+	};
+	rc = store_later_insert(b->g->store, &row, 1, on_then_stored, b);
+	free(message.data);
+	return rc;
+}
+
+static void on_inserted(int rc, void *arg)
+{
+	struct batch *b = arg;
+
+	if (rc == 0 && !b->read.then) {
+		dispatch_items(b);
+		return;
+	}
+	if (rc == 0)
+		rc = store_then(b);
+	if (rc == -EMSGSIZE)
+		finish_with_problem(b, PROBLEM_TOO_LARGE, "`then` is larger than amqp.max_message");
+	else if (rc < 0)
+		finish_with_problem(b, PROBLEM_STORE_UNAVAILABLE, "the store does not answer just now");
+}
+
+static void insert(struct batch *b)
+{
+	if (store_batch_insert(b->g->store, &b->id, call_tenant(b->call), (int64_t)id_time_ms(&b->id),
+		    on_inserted, b) < 0)
+		finish_with_problem(b, PROBLEM_STORE_UNAVAILABLE, "the store does not answer just now");
+}
+
+/* ---- ids ---- */
+
+static size_t count_ids(const struct batch *b)
+{
+	size_t len = submission_steps(b->read.then);
+
+	for (size_t i = 0; i < b->read.len; i++)
+		len += submission_steps(b->read.items[i].submission);
+	return len;
+}
+
+static const struct id *give_ids(struct submission *s, const struct id *ids)
+{
+	for (; s; s = s->then)
+		s->id = *ids++;
+	return ids;
+}
+
+/* All are minted in one row, so that a later try under the same key finds them again from the batch's own id. */
+static int set_ids(struct batch *b, const struct id *earlier)
+{
+	struct slice tenant = call_tenant(b->call);
+	int64_t now_ms = clock_wall_ms();
+	size_t len = count_ids(b);
+	struct id *ids = calloc(len + 1, sizeof *ids);
+	const struct id *next = ids;
+
+	if (!ids)
+		return -ENOMEM;
+	if (earlier) {
+		b->id = *earlier;
+		ids_follow(&b->g->ids, earlier, ID_BATCH, tenant, ids, len);
+	} else {
+		ids_mint(&b->g->ids, ID_BATCH, tenant, now_ms, &b->id, 1);
+		ids_mint(&b->g->ids, ID_TASK, tenant, now_ms, ids, len);
+	}
+	for (size_t i = 0; i < b->read.len; i++)
+		next = give_ids(b->read.items[i].submission, next);
+	give_ids(b->read.then, next);
+	free(ids);
+	return 0;
+}
+
+static void on_claimed(struct idempotency *claim, const struct id *id, bool is_resumed, void *arg)
+{
+	struct batch *b = arg;
+
+	if (!claim) {
+		batch_free(b);
+		return;
+	}
+	b->claim = claim;
+	if (is_resumed && set_ids(b, id) < 0)
+		finish_with_problem(b, PROBLEM_INTERNAL, "out of memory");
+	else
+		insert(b);
+}
+
+/* ---- the endpoint ---- */
+
+static int prepare_items(struct batch *b)
+{
+	b->items = calloc(b->read.len, sizeof *b->items);
+	if (!b->items)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->read.len; i++) {
+		b->items[i].batch = b;
+		b->items[i].submission = b->read.items[i].submission;
+		b->items[i].fault = b->read.items[i].fault;
+	}
+	return 0;
+}
+
+static struct batch *batch_new(struct gateway *g, struct call *call, struct batch_read *read)
+{
+	struct batch *b = calloc(1, sizeof *b);
+
+	if (!b)
+		return NULL;
+	b->g = g;
+	b->call = call;
+	b->read = *read;
+	answer_init(&b->answer);
+	if (prepare_items(b) < 0) {
+		free(b);
+		return NULL;
+	}
+	gateway_job_begin(g);
+	return b;
+}
+
+static void submit(struct gateway *g, struct call *call, struct batch_read *read)
+{
+	struct batch *b = batch_new(g, call, read);
+
+	if (!b) {
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+		batch_read_done(read);
+		return;
+	}
+	if (set_ids(b, NULL) < 0)
+		finish_with_problem(b, PROBLEM_INTERNAL, "out of memory");
+	else if (idempotency_is_wanted(call))
+		idempotency_claim(g, call, &b->id, LEASE_MS, on_claimed, b);
+	else
+		insert(b);
+}
+
+void batch_post(struct call *call, void *arg)
+{
+	struct gateway *g = arg;
+	struct submission_rules rules = submit_rules(g);
+	struct batch_read read;
+	struct fault fault;
+	int rc;
+
+	if (!tasks_body_is_json(call) || !lookup_is_ready(g, call))
+		return;
+	rc = batch_read(call_body(call), (size_t)g->options->limits.batch, &rules, &read, &fault);
+	if (rc == -EINVAL)
+		fault_send(&fault, call);
+	else if (rc < 0)
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	else if (!call_charge(call, read.len - 1))
+		batch_read_done(&read);
+	else
+		submit(g, call, &read);
+}
+
+/* ---- reading ---- */
+
+struct reading {
+	struct gateway *g;
+	struct call *call;
+	struct id id;
+};
+
+static void render_batch(
+	const struct store_batch *batch, const uint32_t by_state[TASK_STATES], struct buf *out)
+{
+	uint32_t done = 0;
+
+	json_out_open(out, NULL, '{');
+	json_out_id(out, "id", &batch->id);
+	json_out_time(out, "created_at", batch->created_at_ms);
+	json_out_number(out, "total", batch->total);
+	for (size_t i = 0; i < TASK_STATES; i++)
+		if (task_state_is_terminal((enum task_state)i))
+			done += by_state[i];
+	json_out_number(out, "done", done);
+	json_out_open(out, "counts", '{');
+	for (size_t i = 0; i < TASK_STATES; i++)
+		json_out_number(out, task_state_name((enum task_state)i), by_state[i]);
+	json_out_close(out, '}');
+	json_out_raw(out, "items", batch->document);
+	render_links(&batch->id, out);
+	json_out_close(out, '}');
+}
+
+static void answer_absent(const struct reading *r)
+{
+	int64_t age_ms = clock_wall_ms() - (int64_t)id_time_ms(&r->id);
+
+	if (age_ms > gateway_lifetime_ms(r->g))
+		call_problem(r->call, PROBLEM_GONE, NULL, "the lifetime of this batch has passed");
+	else
+		lookup_not_found(r->call, "batch");
+}
+
+static void on_batch(int rc, const struct store_batch *batch, const uint32_t by_state[TASK_STATES], void *arg)
+{
+	struct reading *r = arg;
+	struct buf document;
+
+	if (rc < 0) {
+		lookup_store_failed(r->call);
+	} else if (!batch->found) {
+		answer_absent(r);
+	} else {
+		buf_init(&document, DOCUMENT_MAX);
+		render_batch(batch, by_state, &document);
+		if (document.error)
+			call_problem(r->call, PROBLEM_INTERNAL, NULL, "out of memory");
+		else
+			call_answer_json(r->call, 200, buf_slice(&document));
+		buf_done(&document);
+	}
+	gateway_job_end(r->g);
+	free(r);
+}
+
+static void start_reading(struct gateway *g, struct call *call, const struct id *id)
+{
+	struct reading *r = malloc(sizeof *r);
+
+	if (!r) {
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+		return;
+	}
+	*r = (struct reading){g, call, *id};
+	if (store_batch_get(g->store, id, on_batch, r) == 0) {
+		gateway_job_begin(g);
+		return;
+	}
+	free(r);
+	lookup_store_failed(call);
+}
+
+void batch_get(struct call *call, void *arg)
+{
+	struct gateway *g = arg;
+	struct id id;
+
+	if (!lookup_is_ready(g, call))
+		return;
+	if (ids_parse(&g->ids, ID_BATCH, call_tenant(call), call_segment(call, "id"), &id) < 0)
+		lookup_not_found(call, "batch");
+	else
+		start_reading(g, call, &id);
+}

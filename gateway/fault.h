@@ -1,0 +1,26 @@
+/*
+ * Why a client's request is refused: which problem, where in it, and a sentence for people. What parsers hand back.
+ */
+#ifndef GATEWAY_FAULT_H
+#define GATEWAY_FAULT_H
+
+#include "base/slice.h"
+#include "gateway/problem.h"
+
+struct fault {
+	enum problem problem;
+	char field[256]; /* JSON pointer into the body, or the name of a query parameter; empty: the whole */
+	char detail[320];
+};
+
+/* Sets *f and returns -EINVAL. A field or detail that is too long is cut, if need be within a character. */
+int fault_set(struct fault *f, enum problem problem, const char *field, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* For "%s" in a detail: foreign text, cut to what fits a message. */
+struct fault_text {
+	char text[96];
+};
+struct fault_text fault_quote(struct slice text);
+
+#endif

@@ -1,0 +1,285 @@
+#include "gateway/gateway.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "gateway/batch.h"
+#include "gateway/cancel.h"
+#include "gateway/inline.h"
+#include "gateway/keys.h"
+#include "gateway/known.h"
+#include "gateway/list.h"
+#include "gateway/metrics.h"
+#include "gateway/poll.h"
+#include "gateway/queues.h"
+#include "gateway/result.h"
+#include "gateway/retry.h"
+#include "gateway/route.h"
+#include "gateway/run.h"
+#include "gateway/tasks.h"
+#include "gateway/waiter.h"
+#include "proto/topology.h"
+#include "runtime/clock.h"
+#include "service/topology.h"
+
+enum { KEYS_AGAIN_MS = 500, DRAIN_MARGIN_MS = 5000 };
+
+/* ---- endpoints ---- */
+
+static void get_status(struct call *call, void *arg)
+{
+	poll_start(arg, call, call_segment(call, "id"), &poll_status);
+}
+
+static void get_result(struct call *call, void *arg)
+{
+	poll_start(arg, call, call_segment(call, "id"), &result_view);
+}
+
+static void delete_task(struct call *call, void *arg)
+{
+	cancel_task(arg, call, call_segment(call, "id"));
+}
+
+static const struct endpoint endpoints[] = {
+	{CALL_POST, "/v1/tasks", tasks_post, ENDPOINT_SUBMIT},
+	{CALL_GET, "/v1/tasks", list_tasks, 0},
+	{CALL_GET, "/v1/tasks/{id}", get_status, 0},
+	{CALL_DELETE, "/v1/tasks/{id}", delete_task, 0},
+	{CALL_GET, "/v1/tasks/{id}/result", get_result, 0},
+	{CALL_POST, "/v1/tasks/{id}/retry", retry_task, ENDPOINT_SUBMIT},
+	{CALL_POST, "/v1/run/{task}", run_task, ENDPOINT_SUBMIT},
+	{CALL_POST, "/v1/batches", batch_post, ENDPOINT_SUBMIT},
+	{CALL_GET, "/v1/batches/{id}", batch_get, 0},
+	{CALL_GET, "/v1/queues", queues_get, 0},
+};
+
+static int add_endpoints(struct gateway *g)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof endpoints / sizeof endpoints[0] && rc == 0; i++)
+		rc = server_add(g->server, &endpoints[i], g);
+	return rc;
+}
+
+/* ---- keys ---- */
+
+static void on_keys(int rc, const struct id_key *keys, size_t len, void *arg)
+{
+	struct gateway *g = arg;
+
+	gateway_job_end(g);
+	if (rc < 0 || len == 0) {
+		timer_arm(g->keys_timer, KEYS_AGAIN_MS);
+		return;
+	}
+	ids_set_keys(&g->ids, keys, len, random_u32());
+	health_set(g->service->health, "ids", true, NULL);
+}
+
+static void ask_for_keys(evutil_socket_t fd, short what, void *arg)
+{
+	struct gateway *g = arg;
+	int rc;
+
+	if (g->has_file_key)
+		rc = store_keys_add(g->store, &g->file_key, clock_wall_ms(), on_keys, g);
+	else
+		rc = store_keys(g->store, on_keys, g);
+	if (rc == 0)
+		gateway_job_begin(g);
+	else
+		timer_arm(g->keys_timer, KEYS_AGAIN_MS);
+}
+
+static void on_store_state(bool is_up, const char *why, void *arg)
+{
+	struct gateway *g = arg;
+
+	if (is_up && !ids_are_ready(&g->ids))
+		timer_arm(g->keys_timer, 0);
+}
+
+static int read_key_file(struct gateway *g)
+{
+	const char *path = g->options->id_key_file;
+	int rc;
+
+	if (!path || !*path)
+		return 0;
+	rc = keys_read_file(path, &g->file_key);
+	if (rc < 0)
+		log_error("id_key_file_refused", LOG_TEXT("file", path), LOG_ERRNO(rc));
+	g->has_file_key = rc == 0;
+	return rc;
+}
+
+/* ---- jobs and the end ---- */
+
+static void stop_if_done(struct gateway *g)
+{
+	if (!g->is_drained || g->jobs > 0 || g->is_stopped)
+		return;
+	g->is_stopped = true;
+	service_stopped(g->service);
+}
+
+void gateway_job_begin(struct gateway *g)
+{
+	g->jobs++;
+}
+
+void gateway_job_end(struct gateway *g)
+{
+	g->jobs--;
+	stop_if_done(g);
+}
+
+static void on_drained(void *arg)
+{
+	struct gateway *g = arg;
+
+	g->is_drained = true;
+	stop_if_done(g);
+}
+
+static void gateway_stop(void *self)
+{
+	struct gateway *g = self;
+
+	g->is_stopping = true;
+	event_del(g->keys_timer);
+	waiters_stop(g->waiters);
+	server_stop(g->server, on_drained, g);
+}
+
+static void gateway_free(void *self)
+{
+	struct gateway *g = self;
+
+	if (!g)
+		return;
+	server_free(g->server);
+	waiters_free(g->waiters);
+	inline_lane_free(g->lane);
+	routes_free(g->routes);
+	store_free(g->store);
+	known_free(g->known);
+	if (g->keys_timer)
+		event_free(g->keys_timer);
+	free(g);
+}
+
+/* A synchronous call may take as long as it was promised. */
+static int64_t drain_ms(const void *options)
+{
+	const struct gateway_root *root = options;
+
+	return root->gateway.limits.sync_timeout_ms + DRAIN_MARGIN_MS;
+}
+
+/* ---- the start ---- */
+
+int64_t gateway_lifetime_ms(const struct gateway *g)
+{
+	return g->service->options->store.task_ttl_ms + g->service->options->store.result_ttl_ms;
+}
+
+/* The queues of workers that are not ours. */
+static int declare_tasks(struct gateway *g)
+{
+	struct topology_params params = {.task_ttl_ms = g->service->options->store.task_ttl_ms};
+	struct topology_item items[TOPOLOGY_ITEMS_MAX];
+	int rc = 0;
+
+	for (size_t i = 0; i < g->options->tasks.len && rc == 0; i++) {
+		const char *task = g->options->tasks.items[i];
+
+		known_saw(g->known, task, 0);
+		rc = service_declare(
+			g->service->publish, items, topology_task(&params, slice_text(task), items));
+	}
+	return rc;
+}
+
+static void collect(void *arg)
+{
+	struct gateway *g = arg;
+
+	metrics_set(g->service->metrics, GATEWAY_WAITERS, (double)waiters_count(g->waiters));
+}
+
+static int start_server(struct gateway *g)
+{
+	struct server_config config = {
+		.loop = g->service->loop,
+		.metrics = g->service->metrics,
+		.health = g->service->health,
+		.options = g->options,
+	};
+	int rc = server_new(&config, &g->server);
+
+	if (rc == 0)
+		rc = add_endpoints(g);
+	if (rc == 0)
+		rc = routes_new(g, &g->routes);
+	return rc < 0 ? rc : server_start(g->server);
+}
+
+static int start_parts(struct gateway *g)
+{
+	int rc;
+
+	g->keys_timer = loop_timer(g->service->loop, ask_for_keys, g);
+	if (!g->keys_timer)
+		return -ENOMEM;
+	if ((rc = read_key_file(g)) < 0)
+		return rc;
+	if ((rc = known_new(&g->known)) < 0)
+		return rc;
+	if ((rc = declare_tasks(g)) < 0)
+		return rc;
+	if ((rc = inline_lane_new(g->service, &g->lane)) < 0)
+		return rc;
+	health_set(g->service->health, "ids", false, "waiting for the keys in the store");
+	if ((rc = service_store_new(g->service, on_store_state, g, &g->store)) < 0)
+		return rc;
+	if ((rc = waiters_new(
+		     g->service->loop, g->store, (size_t)g->options->limits.connections, &g->waiters)) < 0)
+		return rc;
+	metrics_on_collect(g->service->metrics, collect, g);
+	return start_server(g);
+}
+
+static int gateway_start(struct service *s, const void *options, void **self)
+{
+	const struct gateway_root *root = options;
+	struct gateway *g = calloc(1, sizeof *g);
+	int rc;
+
+	if (!g)
+		return -ENOMEM;
+	g->service = s;
+	g->options = &root->gateway;
+	rc = start_parts(g);
+	if (rc < 0)
+		gateway_free(g);
+	else
+		*self = g;
+	return rc;
+}
+
+const struct service_definition gateway_definition = {
+	.name = "gateway",
+	.summary = "Takes work over HTTP and answers with its outcome.",
+	.options = gateway_root_table,
+	.options_size = sizeof(struct gateway_root),
+	.metrics = gateway_metrics,
+	.metrics_len = GATEWAY_METRICS,
+	.check = gateway_options_check,
+	.start = gateway_start,
+	.stop = gateway_stop,
+	.free = gateway_free,
+	.drain_ms = drain_ms,
+};

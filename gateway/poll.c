@@ -1,0 +1,137 @@
+#include "gateway/poll.h"
+
+#include <stdlib.h>
+
+#include "gateway/lookup.h"
+#include "gateway/prefer.h"
+#include "gateway/status.h"
+#include "gateway/waiter.h"
+
+#define DOCUMENT_MAX ((size_t)256 * 1024 * 1024)
+
+struct poll {
+	struct gateway *g;
+	struct call *call;
+	struct slice id_text;
+	const struct poll_view *view;
+	int64_t wait_ms; /* 0: has waited, or never wanted to */
+	struct waiter *waiter;
+};
+
+/* ---- the status document ---- */
+
+void poll_answer_status(struct call *call, int code, const struct store_task *task)
+{
+	char etag[ETAG_LEN];
+	struct buf document;
+
+	etag_format(task->rev, etag);
+	call_set_header(call, "ETag", etag);
+	call_set_header(call, "Cache-Control", "private, no-cache");
+	if (!task_state_is_terminal(task->state))
+		call_set_header(call, "Retry-After", "1");
+	buf_init(&document, DOCUMENT_MAX);
+	if (code != 304)
+		status_render(task, &document);
+	if (document.error)
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	else
+		call_answer_json(call, code, buf_slice(&document));
+	buf_done(&document);
+}
+
+static void answer_status(struct call *call, const struct store_task *task)
+{
+	bool is_known = etag_matches(call_header(call, "If-None-Match"), task->rev);
+
+	poll_answer_status(call, is_known ? 304 : 200, task);
+}
+
+const struct poll_view poll_status = {.with = STORE_WITH_JSON, .answer = answer_status};
+
+/* ---- waiting ---- */
+
+/* A client that names another version than this one has something to read already. */
+static bool is_worth_waiting(const struct poll *p, const struct store_task *task)
+{
+	struct slice known = call_header(p->call, "If-None-Match");
+
+	if (p->wait_ms == 0 || task_state_is_terminal(task->state))
+		return false;
+	return p->view->until_end || !slice_is_set(known) || etag_matches(known, task->rev);
+}
+
+static void on_read(const struct store_task *task, void *arg);
+
+static void on_waited(bool has_come, void *arg)
+{
+	struct poll *p = arg;
+
+	p->wait_ms = 0;
+	call_on_gone(p->call, NULL, NULL);
+	lookup_task(p->g, p->call, p->id_text, p->view->with, on_read, p);
+}
+
+static void on_gone(struct call *call, void *arg)
+{
+	struct poll *p = arg;
+
+	waiter_remove(p->waiter);
+	call_problem(call, PROBLEM_BUSY, NULL, "the client has gone");
+	free(p);
+}
+
+static bool start_waiting(struct poll *p, const struct store_task *task)
+{
+	struct wait_for what = {
+		.id = task->id,
+		.until_end = p->view->until_end,
+		.rev = task->rev,
+		.timeout_ms = p->wait_ms,
+	};
+
+	if (call_is_gone(p->call) || waiter_add(p->g->waiters, &what, on_waited, p, &p->waiter) < 0)
+		return false;
+	call_on_gone(p->call, on_gone, p);
+	return true;
+}
+
+static void on_read(const struct store_task *task, void *arg)
+{
+	struct poll *p = arg;
+
+	if (task && is_worth_waiting(p, task) && start_waiting(p, task))
+		return;
+	if (task)
+		p->view->answer(p->call, task);
+	free(p);
+}
+
+static bool read_wait(struct call *call, int64_t *wait_ms)
+{
+	struct slice text = call_param(call, "wait");
+	int seconds = 0;
+
+	if (slice_is_set(text) && wait_parse(text, &seconds) < 0) {
+		call_problem(call, PROBLEM_INVALID_FIELD, "wait", "not a whole number of seconds");
+		return false;
+	}
+	*wait_ms = (int64_t)seconds * 1000;
+	return true;
+}
+
+void poll_start(struct gateway *g, struct call *call, struct slice id_text, const struct poll_view *view)
+{
+	struct poll *p;
+	int64_t wait_ms;
+
+	if (!read_wait(call, &wait_ms))
+		return;
+	p = malloc(sizeof *p);
+	if (!p) {
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+		return;
+	}
+	*p = (struct poll){.g = g, .call = call, .id_text = id_text, .view = view, .wait_ms = wait_ms};
+	lookup_task(g, call, id_text, view->with, on_read, p);
+}
