@@ -1,9 +1,8 @@
 /*
  * The reply: processor (or anybody's worker) -> reply_to.
  *
- * Beyond the table of the design a reply may carry `retry` (the policy that the handler's own settings gave, for a
- * request that had none) and `retry_after_ms` (the handler was told to wait at least that long, as by an upstream's
- * Retry-After). Both are optional.
+ * `retry` is the policy that the handler's own settings gave, for a request that had none; `retry_after_ms` is what the
+ * handler was told to wait at least, as by an upstream's Retry-After. Both are optional.
  */
 #ifndef PROTO_REPLY_H
 #define PROTO_REPLY_H
@@ -21,8 +20,7 @@ enum reply_kind { REPLY_STARTED, REPLY_PROGRESS, REPLY_SUCCEEDED, REPLY_FAILED, 
 #define REPLY_PROGRESS_MAX   65536
 
 struct reply_error {
-	struct slice
-		type; /* a word of printable ASCII such as "timeout"; the field terms are in docs/protocol.md */
+	struct slice type; /* a word such as "timeout"; see reply_error_type_is_valid and docs/protocol.md */
 	struct slice message; /* for people; the encoder puts U+FFFD for bytes that are not UTF-8 */
 	bool retryable;
 	int32_t status;	   /* HTTP status of an http handler's upstream, exit code of a program; 0: none */
@@ -39,8 +37,7 @@ struct reply {
 	int64_t finished_at_ms;
 	bool has_error; /* failed, retry; a worker may have left it out */
 	struct reply_error error;
-	struct slice
-		request; /* retry, failed: the request's bytes as received; a worker may have left it out */
+	struct slice request; /* retry, failed: its bytes as received; a worker may have left it out */
 	struct slice context;
 	struct slice progress; /* one msgpack object; see wire_to_json() */
 	uint64_t seq;	       /* counts up in one attempt */

@@ -14,6 +14,7 @@
 #include "proto/json.h"
 #include "proto/reply.h"
 
+/* The linker fixes these names. NOLINTBEGIN(bugprone-reserved-identifier) */
 void *__real_malloc(size_t len);
 void *__real_calloc(size_t n, size_t len);
 void *__real_realloc(void *old, size_t len);
@@ -42,6 +43,7 @@ void *__wrap_realloc(void *old, size_t len)
 {
 	return fails() ? NULL : __real_realloc(old, len);
 }
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 /* The number of allocations that `run` makes; each of them failed once. */
 static int torture(int (*run)(void))
