@@ -134,7 +134,7 @@ int answer_encode(const struct answer *a, struct buf *out)
 int answer_decode(struct slice bytes, struct answer *out)
 {
 	struct decode_error error;
-	struct kept kept;
+	struct kept kept = {0};
 	int rc = fields_decode(&fields, bytes, &kept, &error);
 
 	if (rc < 0)

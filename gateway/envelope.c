@@ -218,7 +218,12 @@ static int read_envelope(struct reader *r, struct slice value)
 		return refuse(r, at.field, "task is missing");
 	}
 	if (!r->has_payload)
-		r->s->payload = slice_text("null");
+		r->s->payload = slice_text(r->depth ? "{}" : "null");
+	if (r->depth && json_type_of(r->s->payload) != JSON_OBJECT) {
+		struct place at = place_of(r->base, slice_text("payload"));
+
+		return refuse(r, at.field, "must be an object, which `previous` joins");
+	}
 	return submission_options_end(r->s, &r->given, r->base, r->rules, r->fault);
 }
 
@@ -261,7 +266,7 @@ static int read_then_name(struct slice value, const char *field, struct submissi
 	if (!r.s)
 		return -ENOMEM;
 	r.s->content_type = slice_text("application/json");
-	r.s->payload = slice_text("null");
+	r.s->payload = slice_text("{}");
 	r.s->wants_previous = true;
 	rc = read_task(&r, value, field);
 	if (rc < 0)

@@ -48,7 +48,10 @@ void failure_render(const struct store_error *error, struct buf *out)
 	json_out_text(out, "type", error->type);
 	json_out_text(out, "message", error->message);
 	json_out_bool(out, "retryable", error->retryable);
-	json_out_number(out, "status", error->status);
+	if (error->status)
+		json_out_number(out, "status", error->status);
+	else
+		json_out_raw(out, "status", (struct slice){0});
 	json_out_raw(out, "data", error->data);
 	json_out_close(out, '}');
 }

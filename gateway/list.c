@@ -98,11 +98,8 @@ static void render(const struct store_task *tasks, size_t len, size_t limit, str
 
 	json_out_open(out, NULL, '{');
 	json_out_open(out, "tasks", '[');
-	for (size_t i = 0; i < shown; i++) {
-		if (i)
-			buf_append_byte(out, ',');
+	for (size_t i = 0; i < shown; i++)
 		status_render(&tasks[i], out);
-	}
 	json_out_close(out, ']');
 	if (len > limit)
 		json_out_id(out, "next", &tasks[shown - 1].id);
