@@ -17,8 +17,9 @@
 
 enum {
 	SWEEP_MS = 200,
+	IDLE_SWEEP_MS = 1000,
 	ACCEPT_LOG_MS = 10000,
-	READ_TIMEOUT_S = 5,
+	READ_TIMEOUT_S = 3,
 	HEAD_MAX = 8 * 1024,
 	REQUEST_BODY_MAX = 4 * 1024,
 	ANSWER_MAX = 8 * 1024 * 1024,
@@ -40,8 +41,7 @@ struct admin {
 	struct event *sweep;
 	struct connection connections[ADMIN_CONNECTIONS_MAX];
 	bool is_listening;
-	bool is_paused; /* too many connections, or no descriptors */
-	struct log_gate gate;
+	bool is_busy; /* the last sweep found connections, or one has come since */
 	char address[ADDRESS_LEN];
 };
 
@@ -163,31 +163,25 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 		if (now >= c->deadline_ms)
 			shutdown(bufferevent_getfd(c->socket), SHUT_RDWR);
 	}
-	if (a->is_paused && open < ADMIN_CONNECTIONS_MAX) {
-		a->is_paused = false;
+	if (open < ADMIN_CONNECTIONS_MAX)
 		evconnlistener_enable(a->listener);
-	}
-	if (open > 0)
-		timer_arm(a->sweep, SWEEP_MS);
+	a->is_busy = open > 0;
+	timer_arm(a->sweep, a->is_busy ? SWEEP_MS : IDLE_SWEEP_MS);
 }
 
-static void pause_accepting(struct admin *a)
+/*
+ * Out of descriptors: the connection stays in the backlog and would be tried again without end, so no more of it until
+ * the next sweep. `http` is evhttp's: it has made itself the argument of all of the listener's callbacks.
+ */
+static void on_accept_error(struct evconnlistener *listener, void *http)
 {
-	a->is_paused = true;
-	evconnlistener_disable(a->listener);
-	timer_arm(a->sweep, SWEEP_MS);
-}
-
-/* Out of descriptors: the connection stays in the backlog, and accept would be tried again without end. */
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-	struct admin *a = arg;
+	static struct log_gate gate;
 	int error = EVUTIL_SOCKET_ERROR();
 	unsigned suppressed;
 
-	if (log_gate_pass(&a->gate, ACCEPT_LOG_MS, &suppressed))
+	if (log_gate_pass(&gate, ACCEPT_LOG_MS, &suppressed))
 		log_warn("admin_accept_failed", LOG_ERRNO(-error), LOG_INT("suppressed", suppressed));
-	pause_accepting(a);
+	evconnlistener_disable(listener);
 }
 
 /* Called by evhttp for every connection accepted; NULL makes it take a socket of its own, which is not watched. */
@@ -205,10 +199,12 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
 		return socket;
 	bufferevent_incref(socket);
 	a->connections[slot] = (struct connection){socket, clock_mono_ms() + ADMIN_CALL_MS};
+	/* The last free slot is the last of all. */
 	if (slot + 1 == ADMIN_CONNECTIONS_MAX)
-		pause_accepting(a);
-	else if (!evtimer_pending(a->sweep, NULL))
+		evconnlistener_disable(a->listener);
+	if (!a->is_busy)
 		timer_arm(a->sweep, SWEEP_MS);
+	a->is_busy = true;
 	return socket;
 }
 
@@ -298,6 +294,7 @@ static int open_http(struct admin *a)
 		return -ENOMEM;
 	a->is_listening = true;
 	evconnlistener_set_error_cb(a->listener, on_accept_error);
+	timer_arm(a->sweep, IDLE_SWEEP_MS);
 	return 0;
 }
 

@@ -45,7 +45,7 @@ int health_metrics(struct health *h, struct buf *body);
  * 405 else as problem documents. A connection lives at most ADMIN_CALL_MS, ADMIN_CONNECTIONS_MAX are open at once.
  * -EINVAL: not an address; else the error of the lookup, bind or listen.
  */
-#define ADMIN_CALL_MS	      10000
+#define ADMIN_CALL_MS	      5000
 #define ADMIN_CONNECTIONS_MAX 64
 struct admin;
 int admin_new(struct loop *loop, const char *listen, struct health *h, struct admin **out);
