@@ -214,7 +214,7 @@ int sqlite_tasks_count(
 
 	query_init(&q, sqlite_of(b),
 		"SELECT task, state, count(*) FROM tasks INDEXED BY tasks_unfinished "
-		"WHERE tenant = ? AND state < 3 AND state IN (0, 2) GROUP BY task, state ORDER BY task");
+		"WHERE tenant = ? AND state < 3 AND state IN (0, 2) GROUP BY task, state ORDER BY task, state");
 	query_text(&q, tenant);
 	rc = collect(&q, a, &first, &n);
 	if (rc < 0)

@@ -15,7 +15,6 @@ enum {
 	GROUP_BYTES_MAX = 32 << 20,
 	REOPEN_BASE_MS = 50,
 	REOPEN_CAP_MS = 5000,
-	CALM_MS = 10000, /* up for so long: the next loss starts the backoff anew */
 };
 
 struct worker {
@@ -29,7 +28,7 @@ struct worker {
 	bool has_told, was_up; /* what the loop knows */
 	char told_why[BACKEND_WHY_LEN];
 	uint32_t failures;
-	int64_t opened_at_ms, reopen_at_ms;
+	int64_t reopen_at_ms;
 };
 
 const struct op_type op_state = {.name = "state"};
@@ -68,12 +67,9 @@ static void post_state(struct worker *w, bool is_up, const char *why)
 
 static void plan_reopen(struct worker *w)
 {
-	int64_t now_ms = clock_mono_ms();
-
-	if (w->opened_at_ms && now_ms - w->opened_at_ms > CALM_MS)
-		w->failures = 0;
 	w->failures++;
-	w->reopen_at_ms = now_ms + backoff_ms(REOPEN_BASE_MS, REOPEN_CAP_MS, w->failures, random_u32());
+	w->reopen_at_ms =
+		clock_mono_ms() + backoff_ms(REOPEN_BASE_MS, REOPEN_CAP_MS, w->failures, random_u32());
 }
 
 static void lose(struct worker *w, const char *why)
@@ -101,7 +97,6 @@ static void open_connection(struct worker *w)
 		lose(w, why);
 		return;
 	}
-	w->opened_at_ms = clock_mono_ms();
 	post_state(w, true, "");
 }
 
@@ -211,6 +206,7 @@ static void run_one_group(struct worker *w)
 	}
 	rc = run_group(w, group);
 	if (rc == 0) {
+		w->failures = 0;
 		count(w, group, began_us);
 		post_back(w, group);
 		return;

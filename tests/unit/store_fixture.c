@@ -1,5 +1,6 @@
 #include "store_fixture.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -79,12 +80,51 @@ static void start(struct fixture *f)
 	fixture_await_up(f, true);
 }
 
-void fixture_open(struct fixture *f)
+static void make_sqlite(struct fixture *f)
 {
-	*f = (struct fixture){0};
 	strcpy(f->folder, "/tmp/postback-store-XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
 	snprintf(f->url, sizeof f->url, "sqlite:%s/t.db", f->folder);
+}
+
+static void remove_sqlite(struct fixture *f)
+{
+	static const char *const names[] = {"/t.db", "/t.db-wal", "/t.db-shm", ""};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char path[128];
+
+		snprintf(path, sizeof path, "%s%s", f->folder, names[i]);
+		remove(path);
+	}
+}
+
+/* How a new and empty one comes to be, and goes. */
+static const struct kind {
+	const char *scheme;
+	void (*make)(struct fixture *f);
+	void (*remove)(struct fixture *f);
+} kinds[] = {
+	{"sqlite", make_sqlite, remove_sqlite},
+};
+
+static const struct kind *used = &kinds[0];
+
+int fixture_use(const char *scheme)
+{
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		if (strcmp(kinds[i].scheme, scheme) == 0) {
+			used = &kinds[i];
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+void fixture_open(struct fixture *f)
+{
+	*f = (struct fixture){0};
+	used->make(f);
 	assert_int_equal(loop_new(&f->loop), 0);
 	start(f);
 }
@@ -97,18 +137,6 @@ void fixture_join(struct fixture *f, const struct fixture *first)
 	start(f);
 }
 
-static void remove_folder(const char *folder)
-{
-	static const char *const names[] = {"t.db", "t.db-wal", "t.db-shm", ""};
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		char path[128];
-
-		snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-		remove(path);
-	}
-}
-
 void fixture_close(struct fixture *f)
 {
 	fixture_stop_store(f);
@@ -116,7 +144,7 @@ void fixture_close(struct fixture *f)
 	if (!*f->folder)
 		return;
 	loop_free(f->loop);
-	remove_folder(f->folder);
+	used->remove(f);
 }
 
 int fixture_setup(void **state)

@@ -19,14 +19,16 @@ struct fixture {
 	struct store *store;
 	struct arena arena; /* of what was read */
 	struct id_minter minter;
-	char folder[64];
+	char folder[64]; /* empty: joined another one's */
 	char url[128];
 	char why[512];
 	bool was_told, is_up;
 	unsigned told;
 };
 
-/* A new folder with a store in it that is up. */
+/* Which kind of store fixture_open makes: the scheme of its URL. 0 or -EINVAL. Without it: sqlite. */
+int fixture_use(const char *scheme);
+/* A new, empty store that is up. */
 void fixture_open(struct fixture *f);
 /* Another connection to the same database, as another process would have it; on the same loop. */
 void fixture_join(struct fixture *f, const struct fixture *first);
