@@ -150,6 +150,16 @@ static void fill_address(struct http_call *call, struct http_response *r)
 		snprintf(r->address, sizeof r->address, strchr(ip, ':') ? "[%s]:%ld" : "%s:%ld", ip, port);
 }
 
+/* Of a header without a value curl leaves the line's end. */
+static struct slice without_end(const char *value)
+{
+	size_t len = strlen(value);
+
+	while (len > 0 && strchr(" \t\r\n", value[len - 1]))
+		len--;
+	return slice_of(value, len);
+}
+
 static void fill_headers(struct http_call *call, struct http_response *r)
 {
 	char *type = NULL;
@@ -160,7 +170,7 @@ static void fill_headers(struct http_call *call, struct http_response *r)
 		struct curl_header *h;
 
 		if (curl_easy_header(call->easy, call->want[i], 0, CURLH_HEADER, -1, &h) == CURLHE_OK)
-			r->headers[i] = slice_text(h->value);
+			r->headers[i] = without_end(h->value);
 	}
 }
 
