@@ -223,6 +223,13 @@ static void publish(struct side *s, const char *queue, amqp_bytes_t body, bool i
 	s->published++;
 }
 
+static void side_done(struct side *s)
+{
+	amqp_connection_close(s->conn, AMQP_REPLY_SUCCESS);
+	amqp_destroy_connection(s->conn);
+	free(s->in.body);
+}
+
 /* Everything up to `tag`, when it is worth a frame or nothing else is under way. */
 static void ack(struct side *s, uint64_t tag, bool is_idle)
 {
@@ -297,6 +304,8 @@ static double run_trips(const struct options *o, const struct names *names, amqp
 		if (took < o->seconds * 0.1)
 			warm = trips;
 	}
+	side_done(&in);
+	side_done(&out);
 	return (double)(trips - warm) / o->seconds;
 }
 
@@ -356,6 +365,7 @@ static void run_latency(const struct options *o, const struct names *names, amqp
 		die("no round trip in time");
 	qsort(took, len, sizeof *took, by_value);
 	printf("round_trips=%zu p50_us=%.0f p99_us=%.0f\n", len, took[len / 2], took[len * 99 / 100]);
+	side_done(&s);
 	free(took);
 }
 
