@@ -8,7 +8,7 @@
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
 
-#include "proto/utf8.h"
+#include "base/utf8.h"
 #include "runtime/clock.h"
 
 enum {

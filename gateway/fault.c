@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "proto/utf8.h"
+#include "base/utf8.h"
 
 int fault_set(struct fault *f, enum problem problem, const char *field, const char *format, ...)
 {

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "proto/utf8.h"
+#include "base/utf8.h"
 #include "gateway/call.h"
 
 enum { PATTERN_MAX = 1024, NAME_MAX_BYTES = 64 };

@@ -1,6 +1,6 @@
 #include "processor/tail.h"
 
-#include "proto/utf8.h"
+#include "base/utf8.h"
 
 void tail_add(struct tail *t, struct slice bytes)
 {

@@ -5,8 +5,8 @@
 #include <msgpack.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
 #include "proto/id.h"
-#include "proto/utf8.h"
 #include "proto/wire.h"
 
 /* Bytes; scalars take nothing from a zone, but without one msgpack-c makes one for each string. */

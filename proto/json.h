@@ -10,7 +10,7 @@
 #define PROTO_JSON_H
 
 #include "base/buf.h"
-#include "proto/utf8.h"
+#include "base/utf8.h"
 
 #define JSON_DEPTH_MAX 64
 

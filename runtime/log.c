@@ -108,7 +108,7 @@ static void put_quoted(struct line *l, struct slice value)
 	for (size_t i = 0, len; i < value.len; i += len) {
 		const uint8_t *c = value.data + i;
 
-		len = utf8_step(slice_of(c, value.len - i));
+		len = utf8_char_len(slice_of(c, value.len - i));
 		if (len == 1 ? *c >= 0x20 && *c < 0x7f && *c != '"' && *c != '\\'
 			     : len > 1 && !is_c1_control(c)) {
 			put(l, c, len);
@@ -120,25 +120,9 @@ static void put_quoted(struct line *l, struct slice value)
 	}
 }
 
-/* At most `max` bytes of it, without half a character at the end. */
-static struct slice cut(struct slice value, size_t max)
-{
-	size_t len = 0;
-
-	while (len < value.len) {
-		size_t step = utf8_step(slice_of(value.data + len, value.len - len));
-
-		step = step ? step : 1;
-		if (len + step > max)
-			break;
-		len += step;
-	}
-	return slice_of(value.data, len);
-}
-
 static void put_value(struct line *l, struct slice whole)
 {
-	struct slice value = cut(whole, LOG_VALUE_MAX);
+	struct slice value = slice_of(whole.data, utf8_cut(whole, LOG_VALUE_MAX));
 	bool is_quoted = needs_quotes(value);
 
 	if (is_quoted)

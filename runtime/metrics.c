@@ -93,7 +93,7 @@ static void put_value(struct text *t, const char *value)
 	size_t room = METRIC_VALUE_MAX;
 
 	while (rest.len > 0) {
-		size_t len = utf8_step(rest);
+		size_t len = utf8_char_len(rest);
 		size_t step = len ? len : 1;
 
 		if (step > room)

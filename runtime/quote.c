@@ -2,7 +2,7 @@
 
 #include "base/utf8.h"
 
-static const char replacement[] = "\xef\xbf\xbd";
+#define REPLACEMENT 0xfffd
 
 static void append_json_byte(struct buf *out, uint8_t byte)
 {
@@ -26,13 +26,13 @@ int quote_json(struct buf *out, struct slice text)
 {
 	buf_append_byte(out, '"');
 	for (size_t i = 0, len; i < text.len; i += len ? len : 1) {
-		len = utf8_step(slice_of(text.data + i, text.len - i));
+		len = utf8_char_len(slice_of(text.data + i, text.len - i));
 		if (len == 1)
 			append_json_byte(out, text.data[i]);
 		else if (len > 1)
 			buf_append(out, text.data + i, len);
 		else
-			buf_append_text(out, replacement);
+			utf8_append(out, REPLACEMENT);
 	}
 	return buf_append_byte(out, '"');
 }
@@ -40,7 +40,7 @@ int quote_json(struct buf *out, struct slice text)
 int quote_plain(struct buf *out, struct slice text, size_t max)
 {
 	for (size_t i = 0, len; i < text.len; i += len ? len : 1) {
-		len = utf8_step(slice_of(text.data + i, text.len - i));
+		len = utf8_char_len(slice_of(text.data + i, text.len - i));
 		if (i + (len ? len : 1) > max)
 			return buf_append_text(out, "...");
 		if (len == 0 || text.data[i] < 0x20 || text.data[i] == 0x7f ||

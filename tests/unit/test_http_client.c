@@ -261,7 +261,7 @@ static const struct {
 };
 
 /* Keeps one request with its body. False when the peer has gone. */
-static bool take_request(struct server *s, int fd, char path[64])
+static bool take_request(struct server *s, int fd, char method[16], char path[64])
 {
 	char *request = calloc(1, REQUEST_MAX + 1);
 	char *end = NULL, *length;
@@ -288,7 +288,7 @@ static bool take_request(struct server *s, int fd, char path[64])
 		memcpy(s->last, request, len);
 		s->last_len = len;
 		pthread_mutex_unlock(&s->lock);
-		sscanf(request, "%*s %63[^ ?]", path);
+		sscanf(request, "%15s %63[^ ?]", method, path);
 		atomic_fetch_add(&s->requests, 1);
 	}
 	free(request);
@@ -298,16 +298,16 @@ static bool take_request(struct server *s, int fd, char path[64])
 static void *serve_peer(void *arg)
 {
 	struct peer *p = arg;
-	char path[64] = "";
+	char method[16] = "", path[64] = "";
 	bool goes_on = true;
 
-	while (goes_on && take_request(p->server, p->fd, path)) {
+	while (goes_on && take_request(p->server, p->fd, method, path)) {
 		bool (*serve)(int fd) = NULL;
 
 		for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
 			if (strcmp(path, pages[i].path) == 0)
 				serve = pages[i].serve;
-		if (strncmp(p->server->last, "HEAD", 4) == 0)
+		if (strcmp(method, "HEAD") == 0)
 			goes_on = put_text(p->fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
 		else
 			goes_on = serve ? serve(p->fd) : answer(p->fd, path);
