@@ -226,7 +226,7 @@ static const struct option auth_table[] = {
 	{.name = "mode",
 		.type = OPTION_STRING,
 		AT(mode),
-		.fallback = "\"\"",
+		.fallback = "",
 		.check = check_auth_mode,
 		.help = "none: anybody may call, said in so many words; \"auth: none\" for short."},
 	{.name = "keys",
@@ -366,7 +366,7 @@ static const struct option step_table[] = {
 	{.name = "when",
 		.type = OPTION_STRING,
 		AT(when),
-		.fallback = "\"\"",
+		.fallback = "",
 		.help = "The step is left out when the request has no parameter of this name."},
 	{0},
 };
