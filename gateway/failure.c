@@ -1,7 +1,5 @@
 #include "gateway/failure.h"
 
-#include "gateway/json_out.h"
-
 /* Types of errors that say more than whether another attempt could help. */
 static const struct {
 	const char *type;
@@ -40,18 +38,4 @@ enum problem failure_of_state(enum task_state state, const struct store_error *e
 bool failure_passes_through(struct slice type, int32_t status)
 {
 	return slice_is_text(type, "upstream_status") && status >= 400 && status <= 499;
-}
-
-void failure_render(const struct store_error *error, struct buf *out)
-{
-	json_out_open(out, NULL, '{');
-	json_out_text(out, "type", error->type);
-	json_out_text(out, "message", error->message);
-	json_out_bool(out, "retryable", error->retryable);
-	if (error->status)
-		json_out_number(out, "status", error->status);
-	else
-		json_out_raw(out, "status", (struct slice){0});
-	json_out_raw(out, "data", error->data);
-	json_out_close(out, '}');
 }

@@ -15,7 +15,4 @@ enum problem failure_of_state(enum task_state state, const struct store_error *e
 /* True when that is an upstream's own 4xx, which a synchronous caller gets as it is. */
 bool failure_passes_through(struct slice type, int32_t status);
 
-/* Appends {"type","message","retryable","status","data"}. */
-void failure_render(const struct store_error *error, struct buf *out);
-
 #endif

@@ -6,9 +6,9 @@
 
 #include "gateway/answer.h"
 #include "gateway/gateway.h"
-#include "gateway/json_out.h"
+#include "service/json_out.h"
 #include "gateway/lookup.h"
-#include "gateway/status.h"
+#include "service/status.h"
 #include "proto/name.h"
 
 enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 200 };

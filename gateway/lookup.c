@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "gateway/status.h"
+#include "service/status.h"
 #include "runtime/clock.h"
 
 struct lookup {

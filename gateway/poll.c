@@ -4,7 +4,7 @@
 
 #include "gateway/lookup.h"
 #include "gateway/prefer.h"
-#include "gateway/status.h"
+#include "service/status.h"
 #include "gateway/waiter.h"
 
 #define DOCUMENT_MAX ((size_t)256 * 1024 * 1024)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/gateway.h"
-#include "gateway/json_out.h"
+#include "service/json_out.h"
 #include "gateway/known.h"
 #include "gateway/lookup.h"
 #include "proto/topology.h"

@@ -2,7 +2,8 @@
 
 #include "gateway/answer.h"
 #include "gateway/failure.h"
-#include "gateway/json_out.h"
+#include "service/json_out.h"
+#include "service/status.h"
 
 enum { MEMBERS_MAX = 32 * 1024 * 1024 };
 
@@ -37,7 +38,7 @@ static void answer_failure(struct call *call, const struct store_task *task)
 	json_out_id(&members, "id", &task->id);
 	if (slice_is_set(task->error.type)) {
 		json_out_key(&members, "error");
-		failure_render(&task->error, &members);
+		status_render_error(&task->error, &members);
 	}
 	answer_problem(&answer, failure_of_state(task->state, &task->error), NULL, buf_text(&members),
 		sentence_of(task), call);

@@ -1,7 +1,8 @@
 #include "gateway/sync.h"
 
 #include "gateway/failure.h"
-#include "gateway/json_out.h"
+#include "service/json_out.h"
+#include "service/status.h"
 
 #define DATA_MAX ((size_t)64 * 1024 * 1024)
 
@@ -25,7 +26,7 @@ static void render_members(const struct reply *reply, struct slice data, struct 
 	if (!reply->has_error)
 		return;
 	json_out_key(out, "error");
-	failure_render(&error, out);
+	status_render_error(&error, out);
 }
 
 static const char *text_or(struct buf *text, const char *instead)

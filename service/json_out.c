@@ -1,4 +1,4 @@
-#include "gateway/json_out.h"
+#include "service/json_out.h"
 
 #include <inttypes.h>
 

@@ -1,7 +1,6 @@
-#include "gateway/status.h"
+#include "service/status.h"
 
-#include "gateway/failure.h"
-#include "gateway/json_out.h"
+#include "service/json_out.h"
 
 enum status_presence status_presence(const struct store_task *task, int64_t now_ms, int64_t lifetime_ms)
 {
@@ -55,11 +54,25 @@ static void render_result(const struct store_task *t, struct buf *out)
 	json_out_close(out, '}');
 }
 
+void status_render_error(const struct store_error *error, struct buf *out)
+{
+	json_out_open(out, NULL, '{');
+	json_out_text(out, "type", error->type);
+	json_out_text(out, "message", error->message);
+	json_out_bool(out, "retryable", error->retryable);
+	if (error->status)
+		json_out_number(out, "status", error->status);
+	else
+		json_out_raw(out, "status", (struct slice){0});
+	json_out_raw(out, "data", error->data);
+	json_out_close(out, '}');
+}
+
 static void render_error(const struct store_task *t, struct buf *out)
 {
 	json_out_key(out, "error");
 	if (slice_is_set(t->error.type))
-		failure_render(&t->error, out);
+		status_render_error(&t->error, out);
 	else
 		buf_append_text(out, "null");
 }

@@ -2,8 +2,8 @@
  * Writing our own documents, member by member. Values that are JSON already are spliced in as they are. Errors stay in
  * the buffer.
  */
-#ifndef GATEWAY_JSON_OUT_H
-#define GATEWAY_JSON_OUT_H
+#ifndef SERVICE_JSON_OUT_H
+#define SERVICE_JSON_OUT_H
 
 #include "base/buf.h"
 #include "proto/id.h"

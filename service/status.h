@@ -1,8 +1,8 @@
 /*
  * The status document of a task: what the store knows, as JSON. Pure.
  */
-#ifndef GATEWAY_STATUS_H
-#define GATEWAY_STATUS_H
+#ifndef SERVICE_STATUS_H
+#define SERVICE_STATUS_H
 
 #include "base/buf.h"
 #include "store/store.h"
@@ -21,5 +21,7 @@ struct store_task status_queued(const struct id *id);
 void status_render(const struct store_task *task, struct buf *out);
 /* {"self":…,"result":…} as the value of "links". */
 void status_render_links(const struct id *id, struct buf *out);
+/* {"type","message","retryable","status","data"} as the value of "error". */
+void status_render_error(const struct store_error *error, struct buf *out);
 
 #endif
