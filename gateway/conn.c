@@ -25,6 +25,8 @@ enum {
 	PROGRESS_MIN = 64 * 1024, /* bytes that a reader must take in one write_timeout */
 	LINGER_MS = 3000,	  /* for what the client still sends after our last word */
 	LINGER_BYTES = 32 << 20,
+	EVICT_AGE_MS = 1000, /* a connection this long idle may be closed to make room */
+	EVICT_EVERY_MS = 200,
 	PROBLEM_BYTES_MAX = 4096,
 };
 
@@ -44,7 +46,8 @@ struct conn {
 	TAILQ_ENTRY(conn) all;
 	TAILQ_ENTRY(conn) idle; /* in guard->idle while CONN_IDLE */
 	enum conn_state state;
-	bool is_last; /* ends after this answer */
+	int64_t idle_since_ms; /* monotonic */
+	bool is_last;	       /* ends after this answer */
 	bool is_local;
 	bool expects_keep_alive; /* an HTTP/1.0 client that wants to be told */
 	bool is_head_request;
@@ -86,6 +89,7 @@ struct guard {
 	void (*on_drained)(void *arg);
 	void *on_drained_arg;
 	struct event drained;
+	struct event make_room; /* pending while full */
 };
 
 /* ---- the budget ---- */
@@ -156,8 +160,10 @@ static void enter(struct conn *c, enum conn_state state)
 {
 	if (c->state == CONN_IDLE && state != CONN_IDLE)
 		TAILQ_REMOVE(&c->guard->idle, c, idle);
-	if (c->state != CONN_IDLE && state == CONN_IDLE)
+	if (c->state != CONN_IDLE && state == CONN_IDLE) {
 		TAILQ_INSERT_TAIL(&c->guard->idle, c, idle);
+		c->idle_since_ms = clock_mono_ms();
+	}
 	c->state = state;
 	arm(c);
 }
@@ -632,10 +638,39 @@ static void guard_release(struct guard *g)
 	free(g);
 }
 
+/*
+ * The longest idle connection makes room; a client that keeps one must reckon with that at any time, but one that has
+ * only just come is left the time to say what it wants.
+ */
+static void evict_one(struct guard *g)
+{
+	struct conn *c = TAILQ_FIRST(&g->idle);
+
+	if (!c || !c->evcon || clock_mono_ms() - c->idle_since_ms < EVICT_AGE_MS)
+		return;
+	metrics_add(g->metrics, GATEWAY_REFUSALS, 1, "idle-evicted");
+	close_now(c);
+}
+
 static void update_accepting(struct guard *g)
 {
-	if (g->listener)
-		listener_set_full(g->listener, g->count >= (size_t)g->limits.connections);
+	bool is_full = g->count >= (size_t)g->limits.connections;
+
+	if (!g->listener)
+		return;
+	listener_set_full(g->listener, is_full);
+	if (is_full && !event_pending(&g->make_room, EV_TIMEOUT, NULL))
+		timer_arm(&g->make_room, EVICT_EVERY_MS);
+	else if (!is_full)
+		event_del(&g->make_room);
+}
+
+static void on_make_room(evutil_socket_t fd, short what, void *arg)
+{
+	struct guard *g = arg;
+
+	evict_one(g);
+	update_accepting(g);
 }
 
 static void conn_free(void *arg)
@@ -677,17 +712,6 @@ static int open_buffers(struct conn *c)
 	return 0;
 }
 
-/* The longest idle connection makes room; a client that keeps one must reckon with that at any time. */
-static void evict_one(struct guard *g)
-{
-	struct conn *c = TAILQ_FIRST(&g->idle);
-
-	if (!c || !c->evcon)
-		return;
-	metrics_add(g->metrics, GATEWAY_REFUSALS, 1, "idle-evicted");
-	close_now(c);
-}
-
 static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
 	struct guard *g = arg;
@@ -706,6 +730,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 	TAILQ_INSERT_TAIL(&g->all, c, all);
 	TAILQ_INSERT_TAIL(&g->idle, c, idle);
 	g->count++;
+	c->idle_since_ms = clock_mono_ms();
 	arm(c);
 	event_active(&c->pump, EV_TIMEOUT, 0);
 	if (g->count >= (size_t)g->limits.connections)
@@ -836,6 +861,7 @@ int guard_new(const struct guard_config *config, struct guard **out)
 	TAILQ_INIT(&g->all);
 	TAILQ_INIT(&g->idle);
 	event_assign(&g->drained, g->base, -1, 0, on_drained, g);
+	event_assign(&g->make_room, g->base, -1, 0, on_make_room, g);
 	g->http = evhttp_new(g->base);
 	if (!g->http) {
 		free(g);
@@ -901,6 +927,7 @@ void guard_free(struct guard *g)
 	evhttp_free(g->http);
 	listener_free(g->listener);
 	event_del(&g->drained);
+	event_del(&g->make_room);
 	g->is_freed = true;
 	guard_release(g);
 }
