@@ -10,14 +10,38 @@
 #include "processor/plugin_host.h"
 #include "processor/pool.h"
 
-/* A name without a slash is one of the plug-ins installed beside us; anything else is a path. */
-static int find_library(const struct handler_options *o, char *path, size_t len)
+static int find_in(const char *dir, const char *name, char *path, size_t len)
 {
-	const char *dir = strchr(o->plugin, '/') ? "" : POSTBACK_PLUGIN_DIR "/";
-
-	if (snprintf(path, len, "%s%s", dir, o->plugin) >= (int)len)
+	if (snprintf(path, len, "%s%s", dir, name) >= (int)len)
 		return -ENAMETOOLONG;
 	return access(path, R_OK) < 0 ? -errno : 0;
+}
+
+/* The folder beside the one that our program lies in; "" when it cannot be told. */
+static void beside_us(char *dir, size_t len)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe);
+
+	*dir = '\0';
+	while (n > 0 && exe[n - 1] != '/')
+		n--;
+	if (n > 0 && n < (ssize_t)sizeof exe &&
+		snprintf(dir, len, "%.*s../lib/postback/", (int)n, exe) >= (int)len)
+		*dir = '\0';
+}
+
+/* A name without a slash is one of the plug-ins installed with us; anything else is a path. */
+static int find_library(const struct handler_options *o, char *path, size_t len)
+{
+	char dir[PATH_MAX];
+
+	if (strchr(o->plugin, '/'))
+		return find_in("", o->plugin, path, len);
+	beside_us(dir, sizeof dir);
+	if (*dir && find_in(dir, o->plugin, path, len) == 0)
+		return 0;
+	return find_in(POSTBACK_PLUGIN_DIR "/", o->plugin, path, len);
 }
 
 static bool is_chosen(const struct handler_options *o)

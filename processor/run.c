@@ -449,6 +449,12 @@ static void on_job_done(struct job *job, const struct outcome *outcome)
 	struct handler *h = r->handler;
 	struct outcome o = overrule(r->stop, outcome);
 
+	if (o.kind == OUTCOME_SUCCEEDED && o.result.len > (size_t)h->options->output_limit)
+		o = (struct outcome){
+			.kind = OUTCOME_FAILED,
+			.error_type = slice_text("output_too_large"),
+			.message = slice_text("the result is over the output limit"),
+		};
 	if (r->stop == RUN_INTERRUPTED && o.kind != OUTCOME_SUCCEEDED && !r->is_inline) {
 		r->state = RUN_REPLYING;
 		handler_run_ended(h, r, clock_mono_us() - r->began_us);
