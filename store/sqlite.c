@@ -18,7 +18,7 @@
 
 enum {
 	BUSY_STEP_US = 300,
-	BUSY_MAX_MS = 10000,
+	BUSY_MAX_MS = 5000,
 	CHECKPOINT_PAGES = 2000,       /* 8 MB: the log is written back, as far as readers allow */
 	CHECKPOINT_HARD_PAGES = 16000, /* 64 MB: readers are waited for, so that it starts anew */
 	LOG_KEPT_BYTES = 16 << 20,     /* of the file, once it was written back */

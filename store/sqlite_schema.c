@@ -215,7 +215,7 @@ int sqlite_migrate_by(struct sqlite *s, const char *const *list, size_t len)
 		return refuse_newer(s, version, len);
 	if (version == 0)
 		rc = execute(s,
-			"CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID");
+			"CREATE TABLE IF NOT EXISTS meta (key TEXT NOT NULL PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID");
 	for (size_t i = (size_t)version; i < len && rc == 0; i++) {
 		rc = execute(s, list[i]);
 		if (rc == 0)
