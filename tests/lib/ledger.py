@@ -125,38 +125,3 @@ class Ledger:
             if open_ids:
                 time.sleep(0.1)
         return ended
-
-
-class Probe:
-    """Asks for a path all the time from a thread of its own and keeps the latencies."""
-
-    def __init__(self, client, path, expect=200, every=0.01):
-        self.seconds = []
-        self.wrong = []
-        self._client, self._path, self._expect, self._every = client, path, expect, every
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join(30)
-
-    def _work(self):
-        while not self._stop.wait(self._every):
-            began = time.monotonic()
-            try:
-                status = self._client.get(self._path).status_code
-            except requests.RequestException as error:
-                status = str(error)
-            self.seconds.append(time.monotonic() - began)
-            if status != self._expect:
-                self.wrong.append(status)
-
-    def quantile(self, q):
-        ordered = sorted(self.seconds)
-        assert ordered, f"{self._path} was never answered"
-        return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
