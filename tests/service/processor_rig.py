@@ -4,6 +4,7 @@ import time
 
 import msgpack
 import pika
+import pytest
 
 from lib.wait import eventually
 
@@ -90,3 +91,18 @@ class Rig:
     def _left(self, queue):
         counts = self.vhost.queues()[queue]
         return counts["ready"] + counts["unacked"]
+
+
+@pytest.fixture
+def rig(stack, vhost):
+    rigs = []
+
+    def start(handlers, **overrides):
+        stack.start({"processor": {"handlers": handlers, "drain": "2s", **overrides.pop("processor", {})}, **overrides},
+                    only=("processor",))
+        rigs.append(Rig(stack, vhost))
+        return rigs[0]
+
+    yield start
+    for one in rigs:
+        one.close()

@@ -7,22 +7,7 @@ import msgpack
 import pytest
 
 from lib.wait import eventually
-from processor_rig import FINAL, Rig
-
-
-@pytest.fixture
-def rig(stack, vhost):
-    rigs = []
-
-    def start(handlers, **overrides):
-        stack.start({"processor": {"handlers": handlers, "drain": "2s", **overrides.pop("processor", {})}, **overrides},
-                    only=("processor",))
-        rigs.append(Rig(stack, vhost))
-        return rigs[0]
-
-    yield start
-    for one in rigs:
-        one.close()
+from processor_rig import FINAL, Rig, rig  # pylint: disable=unused-import
 
 
 ECHO = {"task": "echo", "builtin": "echo"}
