@@ -250,7 +250,7 @@ static int look_up(const char *listen, struct addrinfo **out)
 
 static void note_address(struct admin *a)
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = {0};
 	socklen_t len = sizeof addr;
 	char host[INET6_ADDRSTRLEN], port[8];
 

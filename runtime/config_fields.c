@@ -204,9 +204,6 @@ static void read_json(struct place *p, const struct option *o, const struct node
 	buf_wipe(&json);
 }
 
-bool place_read_fields(struct place *p, const struct option *fields, const struct node *map, void *base,
-	bool is_needed, int line);
-
 /* A scalar that stands for a map with one key. */
 static bool is_short(const struct option *o, const struct node *given)
 {
@@ -264,7 +261,8 @@ static void read_list(
 static bool read_section(struct place *p, const struct option *o, const struct node_child *c, void *at)
 {
 	const struct node *map = c ? c->value : NULL;
-	struct node_child only = {.key = (char *)o->scalar_field, .line = c ? c->line : 0, .value = c ? c->value : NULL};
+	struct node_child only = {
+		.key = (char *)o->scalar_field, .line = c ? c->line : 0, .value = c ? c->value : NULL};
 	const struct node short_form = {.kind = NODE_MAP, .line = only.line, .children = &only, .len = 1};
 	size_t before = p->problems->len;
 	bool is_given;

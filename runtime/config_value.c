@@ -262,25 +262,32 @@ static int set_value(const struct option *o, struct slice text, void *at)
 	return rc;
 }
 
+/* What a value must be, its bounds aside. */
+static const char *shape_of(enum option_type type)
+{
+	switch (type) {
+	case OPTION_STRING:
+	case OPTION_SECRET: return "must not hold a NUL";
+	case OPTION_BOOL: return "must be true or false";
+	case OPTION_INT: return "must be a whole number";
+	case OPTION_NUMBER: return "must be a number";
+	case OPTION_DURATION: return "must be a number with ms, s, m, h or d, as 10s";
+	case OPTION_SIZE: return "must be a number of bytes, or one with KiB, MiB, GiB, KB, MB or GB";
+	case OPTION_CHOICE: return "must be ";
+	case OPTION_STRINGS:
+	case OPTION_JSON:
+	case OPTION_SECTION:
+	case OPTION_LIST:
+	case OPTION_IGNORED: break;
+	}
+	return "is no single value";
+}
+
 static void explain(const struct option *o, int rc, struct slice text, struct buf *why)
 {
-	static const char *const shapes[] = {
-		[OPTION_STRING] = "must not hold a NUL",
-		[OPTION_SECRET] = "must not hold a NUL",
-		[OPTION_BOOL] = "must be true or false",
-		[OPTION_INT] = "must be a whole number",
-		[OPTION_NUMBER] = "must be a number",
-		[OPTION_DURATION] = "must be a number with ms, s, m, h or d, as 10s",
-		[OPTION_SIZE] = "must be a number of bytes, or one with KiB, MiB, GiB, KB, MB or GB",
-		[OPTION_CHOICE] = "must be ",
-	};
-
-	if (rc == -ERANGE) {
-		buf_append_text(why, "must be ");
+	buf_append_text(why, rc == -ERANGE ? "must be " : shape_of(o->type));
+	if (rc == -ERANGE)
 		option_list_bounds(o, why);
-	} else {
-		buf_append_text(why, shapes[o->type]);
-	}
 	if (o->type == OPTION_CHOICE)
 		option_list_choices(o, why);
 	if (o->type == OPTION_STRING || o->type == OPTION_SECRET)

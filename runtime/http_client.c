@@ -83,8 +83,14 @@ static void unlink_call(struct http_call *call)
 {
 	struct http_client *c = call->client;
 
-	*(call->prev ? &call->prev->next : &c->first) = call->next;
-	*(call->next ? &call->next->prev : &c->last) = call->prev;
+	if (call->prev)
+		call->prev->next = call->next;
+	else
+		c->first = call->next;
+	if (call->next)
+		call->next->prev = call->prev;
+	else
+		c->last = call->prev;
 }
 
 static void free_call(struct http_call *call)
@@ -493,7 +499,10 @@ static int add_empty_header(struct http_call *call, const char *line)
 	int rc = -ENOMEM;
 
 	if (copy) {
-		strcpy(strchr(copy, ':'), ";");
+		char *colon = strchr(copy, ':');
+
+		colon[0] = ';';
+		colon[1] = '\0';
 		rc = add_header(call, copy);
 	}
 	free(copy);
@@ -723,8 +732,10 @@ void http_client_free(struct http_client *c)
 {
 	if (!c)
 		return;
-	while (c->first)
-		http_call_cancel(c->first);
+	for (struct http_call *call = c->first, *next; call; call = next) {
+		next = call->next;
+		http_call_cancel(call);
+	}
 	c->is_freed = true;
 	if (c->depth == 0)
 		destroy(c);

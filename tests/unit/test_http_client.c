@@ -28,22 +28,22 @@ static int resolver_waiting;
 typedef int resolve(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
 /* Stands before the C library's for libcurl, too. Names under .slow hang while they shall, then are the loopback. */
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *req, struct addrinfo **pai)
 {
 	static _Atomic(resolve *) real;
-	const char *end = node ? strstr(node, ".slow") : NULL;
+	const char *end = name ? strstr(name, ".slow") : NULL;
 
 	if (!real)
 		real = (resolve *)dlsym(RTLD_NEXT, "getaddrinfo");
 	if (!end || end[5])
-		return real(node, service, hints, out);
+		return real(name, service, req, pai);
 	pthread_mutex_lock(&resolver_lock);
 	resolver_waiting++;
 	while (resolver_hangs)
 		pthread_cond_wait(&resolver_change, &resolver_lock);
 	resolver_waiting--;
 	pthread_mutex_unlock(&resolver_lock);
-	return real("127.0.0.1", service, hints, out);
+	return real("127.0.0.1", service, req, pai);
 }
 
 static void set_resolver(bool hangs)

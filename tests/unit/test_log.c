@@ -149,6 +149,7 @@ static void every_byte_alone_is_one_line(void **state)
 
 static void a_long_value_is_cut_between_characters(void **state)
 {
+	static const uint8_t euro[] = {0xe2, 0x82, 0xac};
 	char value[LOG_VALUE_MAX + 10];
 	const char *line;
 
@@ -160,7 +161,7 @@ static void a_long_value_is_cut_between_characters(void **state)
 	assert_int_equal(strlen(line), 2 + LOG_VALUE_MAX + 3 + 1);
 	assert_string_equal(line + 2 + LOG_VALUE_MAX, "...\n");
 	/* A character of three bytes of which one would be left. */
-	memcpy(value + LOG_VALUE_MAX - 1, "\xe2\x82\xac", 3);
+	memcpy(value + LOG_VALUE_MAX - 1, euro, sizeof euro);
 	line = logged_value(slice_of(value, sizeof value));
 	assert_string_equal(line + 2 + LOG_VALUE_MAX - 1, "...\n");
 }
