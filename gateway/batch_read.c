@@ -59,8 +59,8 @@ static int read_object(struct slice object, size_t max, const struct submission_
 		if (json_key_is(m.key, "tasks"))
 			tasks = m.value;
 		else if (!json_key_is(m.key, "then"))
-			return fault_set(fault, PROBLEM_INVALID_FIELD, NULL, "unknown key: %s",
-				fault_quote(m.key).text);
+			return fault_set(
+				fault, PROBLEM_INVALID_FIELD, fault_member("", m.key).field, "unknown key");
 		else if (json_type_of(m.value) != JSON_NULL)
 			rc = envelope_read_then(m.value, "/then", rules, &out->then, fault);
 	}

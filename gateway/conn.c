@@ -51,6 +51,7 @@ struct conn {
 	bool is_local;
 	bool expects_keep_alive; /* an HTTP/1.0 client that wants to be told */
 	bool is_head_request;
+	bool is_without_body;
 	struct bufferevent *bev;	/* evhttp's: the filter */
 	struct bufferevent *underlying; /* the socket's */
 	struct evhttp_connection *evcon;
@@ -77,6 +78,7 @@ struct guard {
 	struct metrics *metrics;
 	struct gateway_limits limits;
 	guard_request_cb *on_request;
+	guard_wants_body_cb *wants_body;
 	void *arg;
 	struct evhttp *http;
 	struct listener *listener;
@@ -222,47 +224,57 @@ static void refuse(struct conn *c, enum problem problem, const char *why)
 
 /* ---- what comes in ---- */
 
-static void read_body_of(struct conn *c)
-{
-	const struct head *h = c->head;
-
-	if (!head_has_body(h)) {
-		enter(c, CONN_BUSY);
-		return;
-	}
-	enter(c, CONN_BODY);
-	c->body_left = h->content_length;
-	c->body_len = 0;
-	chunked_init(&c->chunked);
-	if (h->expects_continue)
-		bufferevent_write(c->underlying, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-}
-
 /* All that evhttp gets to see of a head: what it needs to find the end of the body. */
 static void pass_head(const struct head *h, struct evbuffer *dst)
 {
 	if (h->is_chunked)
 		evbuffer_add_printf(dst, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
-	else if (h->content_length > 0)
+	else
 		evbuffer_add_printf(
 			dst, "POST / HTTP/1.1\r\nContent-Length: %lld\r\n\r\n", (long long)h->content_length);
-	else
-		evbuffer_add_printf(dst, "POST / HTTP/1.1\r\n\r\n");
+}
+
+static void pass_without_body(struct conn *c, struct evbuffer *dst)
+{
+	evbuffer_add_printf(dst, "POST / HTTP/1.1\r\n\r\n");
+	enter(c, CONN_BUSY);
+}
+
+static bool is_worth_asking(const struct head *h)
+{
+	return h->is_chunked || h->expects_continue || h->content_length > GUARD_EARLY_BYTES;
+}
+
+static void begin_body(struct conn *c, struct evbuffer *dst)
+{
+	pass_head(c->head, dst);
+	enter(c, CONN_BODY);
+	c->body_left = c->head->content_length;
+	c->body_len = 0;
+	chunked_init(&c->chunked);
+	if (c->head->expects_continue)
+		bufferevent_write(c->underlying, "HTTP/1.1 100 Continue\r\n\r\n", 25);
 }
 
 static void take_head(struct conn *c, struct evbuffer *dst)
 {
+	struct guard *g = c->guard;
 	struct head *h = c->head;
 
 	c->is_head_request = h->method == CALL_HEAD;
-	c->is_last = !h->is_kept || c->guard->on_drained;
+	c->is_last = !h->is_kept || g->on_drained;
 	c->expects_keep_alive = h->is_kept && h->minor == 0;
-	if (h->content_length > c->guard->limits.body) {
+	c->is_without_body = is_worth_asking(h) && !g->wants_body(c, h, g->arg);
+	if (c->is_without_body) {
+		c->is_last = true;
+		pass_without_body(c, dst);
+	} else if (h->content_length > g->limits.body) {
 		refuse(c, PROBLEM_TOO_LARGE, "The body is larger than gateway.limits.body.");
-		return;
+	} else if (head_has_body(h)) {
+		begin_body(c, dst);
+	} else {
+		pass_without_body(c, dst);
 	}
-	pass_head(h, dst);
-	read_body_of(c);
 }
 
 static struct head *begin_head(struct conn *c)
@@ -776,6 +788,11 @@ bool conn_is_local(const struct conn *c)
 	return c->is_local;
 }
 
+bool conn_is_without_body(const struct conn *c)
+{
+	return c->is_without_body;
+}
+
 struct head *conn_take_head(struct conn *c)
 {
 	struct head *h = c->head;
@@ -857,6 +874,7 @@ int guard_new(const struct guard_config *config, struct guard **out)
 	g->metrics = config->metrics;
 	g->limits = *config->limits;
 	g->on_request = config->on_request;
+	g->wants_body = config->wants_body;
 	g->arg = config->arg;
 	TAILQ_INIT(&g->all);
 	TAILQ_INIT(&g->idle);

@@ -33,11 +33,20 @@ struct conn;
  * Must be answered, now or later.
  */
 typedef void guard_request_cb(struct conn *c, struct evhttp_request *req, void *arg);
+/*
+ * A head has come whose body is long (more than GUARD_EARLY_BYTES), of unknown length, or awaits "100 Continue". False:
+ * whatever it holds, the request will be refused. It is then handed out at once, without its body, to be answered; the
+ * connection ends after it.
+ */
+#define GUARD_EARLY_BYTES ((int64_t)16 * 1024)
+typedef bool guard_wants_body_cb(struct conn *c, const struct head *h, void *arg);
+
 struct guard_config {
 	struct loop *loop;
 	struct metrics *metrics;
 	const struct gateway_limits *limits;
 	guard_request_cb *on_request;
+	guard_wants_body_cb *wants_body;
 	void *arg;
 };
 
@@ -63,7 +72,8 @@ void guard_give_bytes(struct guard *g, size_t len);
 /* ---- of a connection whose request was handed out ---- */
 
 struct guard *conn_guard(const struct conn *c);
-bool conn_is_local(const struct conn *c); /* the peer's address is a loopback one */
+bool conn_is_local(const struct conn *c);	 /* the peer's address is a loopback one */
+bool conn_is_without_body(const struct conn *c); /* wants_body said no */
 /* Owns: the caller, from here on: head_done() and free(). Once a request. */
 struct head *conn_take_head(struct conn *c);
 /* Bytes of the budget that the request's body took; the caller gives them back from here on. */

@@ -15,30 +15,6 @@ struct reader {
 	bool has_task, has_payload;
 };
 
-/* Where one member stands, for the fault. */
-struct place {
-	char field[sizeof((struct fault *)0)->field];
-};
-
-static struct place place_of(const char *base, struct slice key)
-{
-	struct place at;
-	size_t len = (size_t)snprintf(at.field, sizeof at.field, "%s/", base);
-
-	for (size_t i = 0; i < key.len && len + 3 < sizeof at.field; i++) {
-		uint8_t c = key.data[i];
-
-		if (c == '~' || c == '/') {
-			at.field[len++] = '~';
-			at.field[len++] = c == '~' ? '0' : '1';
-		} else {
-			at.field[len++] = (char)c;
-		}
-	}
-	at.field[len < sizeof at.field ? len : sizeof at.field - 1] = '\0';
-	return at;
-}
-
 static int refuse(struct reader *r, const char *field, const char *what)
 {
 	return fault_set(r->fault, PROBLEM_INVALID_FIELD, field, "%s", what);
@@ -88,13 +64,13 @@ static int read_metadata(struct reader *r, struct slice value, const char *field
 static int read_deliver(struct reader *r, struct slice value, const char *field)
 {
 	struct json_member m = {0};
-	struct place at;
+	struct fault_place at;
 
 	if (json_type_of(value) != JSON_OBJECT)
 		return refuse(r, field, "must be an object with a member for each channel");
 	if (!json_next_member(value, &m))
 		return 0;
-	at = place_of(field, m.key);
+	at = fault_member(field, m.key);
 	return refuse(r, at.field, "channel not configured");
 }
 
@@ -164,7 +140,7 @@ static int read_members(struct reader *r, struct slice object, const struct memb
 
 	while (json_next_member(object, &m)) {
 		const struct member *known = find_member(members, m.key);
-		struct place at = place_of(base, m.key);
+		struct fault_place at = fault_member(base, m.key);
 		int rc = 0;
 
 		if (!known)
@@ -213,14 +189,14 @@ static int read_envelope(struct reader *r, struct slice value)
 	if (rc < 0)
 		return rc;
 	if (!r->has_task) {
-		struct place at = place_of(r->base, slice_text("task"));
+		struct fault_place at = fault_member(r->base, slice_text("task"));
 
 		return refuse(r, at.field, "task is missing");
 	}
 	if (!r->has_payload)
 		r->s->payload = slice_text(r->depth ? "{}" : "null");
 	if (r->depth && json_type_of(r->s->payload) != JSON_OBJECT) {
-		struct place at = place_of(r->base, slice_text("payload"));
+		struct fault_place at = fault_member(r->base, slice_text("payload"));
 
 		return refuse(r, at.field, "must be an object, which `previous` joins");
 	}

@@ -30,3 +30,22 @@ struct fault_text fault_quote(struct slice text)
 	snprintf(out.text, sizeof out.text, "%.*s%s", (int)len, (const char *)text.data, end);
 	return out;
 }
+
+struct fault_place fault_member(const char *base, struct slice key)
+{
+	struct fault_place at;
+	size_t len = (size_t)snprintf(at.field, sizeof at.field, "%s/", base);
+
+	for (size_t i = 0; i < key.len && len + 3 < sizeof at.field; i++) {
+		uint8_t c = key.data[i];
+
+		if (c == '~' || c == '/') {
+			at.field[len++] = '~';
+			at.field[len++] = c == '~' ? '0' : '1';
+		} else {
+			at.field[len++] = (char)c;
+		}
+	}
+	at.field[len < sizeof at.field ? len : sizeof at.field - 1] = '\0';
+	return at;
+}

@@ -23,4 +23,10 @@ struct fault_text {
 };
 struct fault_text fault_quote(struct slice text);
 
+/* The JSON pointer of a member of the object at `base`; one that is too long is cut. */
+struct fault_place {
+	char field[sizeof((struct fault *)0)->field];
+};
+struct fault_place fault_member(const char *base, struct slice key);
+
 #endif

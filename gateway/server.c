@@ -104,27 +104,30 @@ static bool check_target(struct server *s, struct call *c)
 
 /*
  * Without keys the loopback address is the only lock, and a browser on this machine stands inside: what another site
- * makes it send must not pass, nor what a name rebound to this address brings.
+ * makes it send must not pass, nor what a name rebound to this address brings. NULL: nothing to complain of.
  */
-static bool check_browser(struct server *s, struct call *c)
+static const char *browser_complaint(const struct server *s, const struct head *h)
 {
-	struct slice host = call_header(c, "host");
-	struct slice origin = call_header(c, "origin");
+	struct slice host = head_field(h, "host");
+	struct slice origin = head_field(h, "origin");
 
 	if (!s->is_browser_guarded)
-		return true;
-	if (slice_is_set(host) && !host_is_loopback(host)) {
-		call_problem(c, PROBLEM_FORBIDDEN_ORIGIN, NULL,
-			"A gateway without keys answers only requests to a loopback name in the Host field.");
-		return false;
-	}
+		return NULL;
+	if (slice_is_set(host) && !host_is_loopback(host))
+		return "A gateway without keys answers only requests to a loopback name in the Host field.";
 	if (slice_is_set(origin) && !origin_is_loopback(origin) &&
-		!cors_allows(&s->config.options->cors, origin)) {
-		call_problem(c, PROBLEM_FORBIDDEN_ORIGIN, NULL,
-			"A gateway without keys answers no pages of other sites; gateway.cors.origins can name them.");
-		return false;
-	}
-	return true;
+		!cors_allows(&s->config.options->cors, origin))
+		return "A gateway without keys answers no pages of other sites; gateway.cors.origins can name them.";
+	return NULL;
+}
+
+static bool check_browser(struct server *s, struct call *c)
+{
+	const char *why = browser_complaint(s, c->head);
+
+	if (why)
+		call_problem(c, PROBLEM_FORBIDDEN_ORIGIN, NULL, "%s", why);
+	return !why;
 }
 
 static void set_text_header(struct call *c, const char *name, struct slice value)
@@ -181,20 +184,16 @@ static void answer_no_method(struct call *c, unsigned allowed)
 		call_problem(c, PROBLEM_METHOD_NOT_ALLOWED, NULL, "This resource takes %s.", list);
 }
 
-static bool check_key(struct server *s, struct call *c, const struct router_match *m)
+/* The tenant's index, or -EACCES. */
+static int tenant_of(
+	const struct server *s, const struct conn *conn, const struct head *h, const struct mount *mount)
 {
-	const struct mount *mount = m->target;
 	unsigned flags = mount ? mount->endpoint.flags : 0;
-	int tenant = auth_check(s->auth, call_header(c, "authorization"));
+	int tenant = auth_check(s->auth, head_field(h, "authorization"));
 
-	if (tenant < 0 && !(flags & ENDPOINT_OPEN) && !((flags & ENDPOINT_LOCAL) && conn_is_local(c->conn))) {
-		call_problem(c, PROBLEM_UNAUTHORIZED, NULL,
-			"Send a key of this gateway: \"Authorization: Bearer <key>\".");
-		return false;
-	}
-	c->tenant_index = tenant < 0 ? 0 : (size_t)tenant;
-	c->tenant = auth_tenant_name(s->auth, c->tenant_index);
-	return true;
+	if (tenant < 0 && ((flags & ENDPOINT_OPEN) || ((flags & ENDPOINT_LOCAL) && conn_is_local(conn))))
+		return 0;
+	return tenant;
 }
 
 /* The key comes first: who has none learns nothing of what there is. */
@@ -202,20 +201,41 @@ static bool check_endpoint(struct server *s, struct call *c)
 {
 	struct router_match m;
 	const struct mount *mount;
+	int tenant;
 
 	router_find(s->router, call_method(c), &c->path, &m);
-	if (!check_key(s, c, &m))
-		return false;
 	mount = m.target;
-	if (mount) {
-		c->endpoint = &mount->endpoint;
-		return true;
+	tenant = tenant_of(s, c->conn, c->head, mount);
+	if (tenant < 0) {
+		call_problem(c, PROBLEM_UNAUTHORIZED, NULL,
+			"Send a key of this gateway: \"Authorization: Bearer <key>\".");
+		return false;
 	}
-	if (m.allowed)
+	c->tenant_index = (size_t)tenant;
+	c->tenant = auth_tenant_name(s->auth, c->tenant_index);
+	if (mount)
+		c->endpoint = &mount->endpoint;
+	else if (m.allowed)
 		answer_no_method(c, m.allowed);
 	else
 		call_problem(c, PROBLEM_NOT_FOUND, NULL, "There is nothing under this path.");
-	return false;
+	return mount != NULL;
+}
+
+/* The same verdict as of the checks up to here, before a large body is read for nothing. */
+static bool wants_body(struct conn *conn, const struct head *h, void *arg)
+{
+	const struct server *s = arg;
+	struct slice target = head_target(h);
+	const uint8_t *mark = memchr(target.data, '?', target.len);
+	struct router_path path;
+	struct router_match m;
+
+	if (router_path_parse(
+		    slice_of(target.data, mark ? (size_t)(mark - target.data) : target.len), &path) < 0)
+		return false;
+	router_find(s->router, h->method, &path, &m);
+	return !browser_complaint(s, h) && m.target && tenant_of(s, conn, h, m.target) >= 0;
 }
 
 static bool check_rate(struct server *s, struct call *c)
@@ -296,6 +316,10 @@ static void on_request(struct conn *conn, struct evhttp_request *req, void *arg)
 	for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
 		if (!checks[i](s, c))
 			return;
+	if (conn_is_without_body(conn)) {
+		call_problem(c, PROBLEM_BUSY, NULL, "The body was not read; send the request again.");
+		return;
+	}
 	mount = (const struct mount *)((const char *)c->endpoint - offsetof(struct mount, endpoint));
 	mount->endpoint.handler(c, mount->arg);
 }
@@ -316,6 +340,7 @@ static int new_guard(struct server *s)
 		.metrics = s->config.metrics,
 		.limits = &s->config.options->limits,
 		.on_request = on_request,
+		.wants_body = wants_body,
 		.arg = s,
 	};
 
