@@ -258,10 +258,14 @@ static void send_consume(struct link *l, struct broker_consumer *c)
 	link_send(l, c->channel, AMQP_BASIC_CONSUME_METHOD, &m);
 	c->sent_prefetch = c->prefetch;
 	c->is_sent = true;
+	c->is_begun = false;
 }
 
+/* RabbitMQ 3.10 ends the connection (541) over a cancel that comes before its own consume-ok: that runs this again. */
 static void apply(struct link *l, struct broker_consumer *c, int64_t now_ms)
 {
+	if (c->is_sent && !c->is_begun)
+		return;
 	if (c->is_sent && (!c->is_wanted || c->sent_prefetch != c->prefetch)) {
 		send_cancel(l, c);
 		/* Not told: whoever paused it knows, and starting again with another prefetch is no change. */
@@ -306,9 +310,12 @@ static void on_consume_ok(struct broker_consumer *c, const amqp_basic_consume_ok
 {
 	if (!is_current(c, m->consumer_tag))
 		return;
+	c->is_begun = true;
+	c->link->consume_ms = 0;
 	c->failures = 0;
 	c->is_answered = true;
-	tell(c, true, "consuming");
+	if (c->is_wanted)
+		tell(c, true, "consuming");
 }
 
 static void failed(struct broker_consumer *c, const char *why, bool must_declare)

@@ -210,6 +210,7 @@ struct broker_consumer {
 	bool is_known;	  /* in the link's list */
 	bool is_open;	  /* the channel */
 	bool is_sent;	  /* basic.consume, and no cancel after it */
+	bool is_begun;	  /* its consume-ok has come */
 	bool is_answered; /* since the connection came up: consuming, or failed at least once */
 	bool is_told_consuming;
 	bool is_dirty;	  /* has acks to flush */
