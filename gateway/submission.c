@@ -112,7 +112,7 @@ static int set_delay(const struct setting *o)
 
 static int set_run_at(const struct setting *o)
 {
-	int64_t ms;
+	int64_t ms = 0;
 	int rc = read_moment(o, &ms);
 
 	if (rc < 0)
