@@ -222,7 +222,7 @@ static void refused(struct http_work *w, const struct http_response *r)
 	snprintf(message, sizeof message, "the upstream answered %d", r->status);
 	o.message = slice_text(message);
 	if (o.kind == OUTCOME_RETRY)
-		o.retry_after_ms = upstream_retry_after_ms(r->headers[0], clock_wall_ms());
+		o.retry_after_ms = http_retry_after_ms(r->headers[0], clock_wall_ms());
 	if (r->body.len && r->body.len <= DATA_MAX && wire_bin(r->body, &data) == 0)
 		o.data = buf_slice(&data);
 	work_end(w, &o);

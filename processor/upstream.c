@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TEXT_MAX = 64, URL_MAX = 8192, DAY_MS = 24 * 3600 * 1000 };
+enum { URL_MAX = 8192 };
 
 enum outcome_kind upstream_outcome(int status)
 {
@@ -19,29 +19,6 @@ enum outcome_kind upstream_outcome(int status)
 bool upstream_is_redirect(int status)
 {
 	return status == 307 || status == 308;
-}
-
-static uint32_t bounded(int64_t ms)
-{
-	return ms < 0 ? 0 : ms > DAY_MS ? DAY_MS : (uint32_t)ms;
-}
-
-uint32_t upstream_retry_after_ms(struct slice value, int64_t now_ms)
-{
-	char text[TEXT_MAX];
-	char *end;
-	time_t date;
-	long seconds;
-
-	if (value.len == 0 || value.len >= sizeof text)
-		return 0;
-	memcpy(text, value.data, value.len);
-	text[value.len] = '\0';
-	seconds = strtol(text, &end, 10);
-	if (end != text && *end == '\0')
-		return bounded(seconds > DAY_MS / 1000 ? DAY_MS : seconds * 1000);
-	date = curl_getdate(text, NULL);
-	return date < 0 ? 0 : bounded((int64_t)date * 1000 - now_ms);
 }
 
 static bool is_same_part(CURLU *a, CURLU *b, CURLUPart part)

@@ -13,12 +13,6 @@ enum outcome_kind upstream_outcome(int status);
 bool upstream_is_redirect(int status);
 
 /*
- * Retry-After as seconds or as an HTTP date, seen at `now_ms` (since the epoch): how long to wait, at most a day;
- * 0 for a moment that has passed and for what cannot be read.
- */
-uint32_t upstream_retry_after_ms(struct slice value, int64_t now_ms);
-
-/*
  * Where a redirect leads: `location`, perhaps relative, as seen at `base`. 0 and *out (free()); -EXDEV: another scheme,
  * host or port; -EINVAL: no URL; -ENOMEM.
  */

@@ -12,7 +12,7 @@
 #include "runtime/clock.h"
 #include "runtime/quote.h"
 
-enum { METHOD_MAX = 16, HOST_MAX = 255 };
+enum { METHOD_MAX = 16, HOST_MAX = 255, RETRY_AFTER_TEXT_MAX = 64, DAY_MS = 24 * 3600 * 1000 };
 
 /* Where a call is: queued for a look-up, in curl's hands, or over with its callback on the stack. */
 enum call_state { CALL_QUEUED, CALL_RUNNING, CALL_DONE };
@@ -49,7 +49,9 @@ struct http_client {
 	bool is_freed;
 	bool (*may_connect)(const struct sockaddr *addr, void *arg);
 	void *may_connect_arg;
+	bool is_verdict_lasting;
 	char *user_agent;
+	char *proxy;
 	char *ca_file;
 };
 
@@ -63,6 +65,29 @@ const char *http_result_name(enum http_result result)
 	case HTTP_FAILED: return "failed";
 	}
 	return "?";
+}
+
+static uint32_t at_most_a_day(int64_t ms)
+{
+	return ms < 0 ? 0 : ms > DAY_MS ? DAY_MS : (uint32_t)ms;
+}
+
+uint32_t http_retry_after_ms(struct slice value, int64_t now_ms)
+{
+	char text[RETRY_AFTER_TEXT_MAX];
+	char *end;
+	time_t date;
+	long seconds;
+
+	if (value.len == 0 || value.len >= sizeof text)
+		return 0;
+	memcpy(text, value.data, value.len);
+	text[value.len] = '\0';
+	seconds = strtol(text, &end, 10);
+	if (end != text && *end == '\0')
+		return seconds < 0 ? 0 : at_most_a_day(seconds > DAY_MS / 1000 ? DAY_MS : (int64_t)seconds * 1000);
+	date = curl_getdate(text, NULL);
+	return date < 0 ? 0 : at_most_a_day((int64_t)date * 1000 - now_ms);
 }
 
 /* ---- the list of calls ---- */
@@ -277,6 +302,7 @@ static void destroy(struct http_client *c)
 	if (c->queue)
 		event_free(c->queue);
 	free(c->user_agent);
+	free(c->proxy);
 	free(c->ca_file);
 	free(c);
 	curl_global_cleanup();
@@ -593,7 +619,9 @@ static void set_manners(CURL *e, const struct http_client *c)
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(e, CURLOPT_PROXY, "");
+	/* Even none must be said, else the environment is asked. */
+	curl_easy_setopt(e, CURLOPT_PROXY, c->proxy ? c->proxy : "");
+	curl_easy_setopt(e, CURLOPT_NOPROXY, "");
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	/* Else a call that times out in DNS stalls all others while its thread is joined. */
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
@@ -601,7 +629,7 @@ static void set_manners(CURL *e, const struct http_client *c)
 	if (c->ca_file)
 		curl_easy_setopt(e, CURLOPT_CAINFO, c->ca_file);
 	/* A kept connection was allowed for another call, maybe under another name. */
-	if (c->may_connect) {
+	if (c->may_connect && !c->is_verdict_lasting) {
 		curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
 	}
@@ -711,11 +739,12 @@ int http_client_new(struct loop *loop, const struct http_client_options *opt, st
 	c->base = loop_base(loop);
 	c->may_connect = opt->may_connect;
 	c->may_connect_arg = opt->may_connect_arg;
+	c->is_verdict_lasting = opt->is_verdict_lasting;
 	c->timer = loop_timer(loop, on_timer, c);
 	c->queue = loop_timer(loop, on_queue, c);
 	c->multi = curl_multi_init();
 	if (!c->timer || !c->queue || !c->multi || copy_option(opt->user_agent, &c->user_agent) < 0 ||
-		copy_option(opt->ca_file, &c->ca_file) < 0) {
+		copy_option(opt->proxy, &c->proxy) < 0 || copy_option(opt->ca_file, &c->ca_file) < 0) {
 		destroy(c);
 		return -ENOMEM;
 	}

@@ -20,10 +20,14 @@ struct http_client_options {
 	int64_t connections_max; /* kept alive in all */
 	/*
 	 * Asked with the address actually connected to, after DNS and on every new connection; false refuses it. NULL
-	 * allows all. A client with a guard opens a fresh connection for every call. Must not call the client.
+	 * allows all. Must not call the client. A client with a guard opens a fresh connection for every call, unless
+	 * the verdict depends on nothing but the address: then a connection that it allowed may serve other calls.
 	 */
 	bool (*may_connect)(const struct sockaddr *addr, void *arg);
 	void *may_connect_arg;
+	bool is_verdict_lasting;
+	const char *
+		proxy; /* URL, copied; NULL: none, whatever the environment says. The guard sees its address only */
 	const char *ca_file; /* PEM, copied; NULL: the system's certificates */
 };
 
@@ -83,6 +87,12 @@ typedef void http_done_cb(const struct http_response *response, void *arg);
  */
 int http_call_start(struct http_client *c, const struct http_request *r, http_done_cb *cb, void *arg,
 	struct http_call **out);
+/*
+ * The value of a Retry-After, seconds or an HTTP date, seen at `now_ms` (since the epoch): how long to wait, at most a
+ * day; 0 for a moment that has passed and for what cannot be read. Pure.
+ */
+uint32_t http_retry_after_ms(struct slice value, int64_t now_ms);
+
 /* Ends it without a callback; inside its own callback it does nothing. */
 void http_call_cancel(struct http_call *call);
 

@@ -1,0 +1,21 @@
+/*
+ * URLs that strangers name for us to call. Pure.
+ */
+#ifndef RUNTIME_URL_H
+#define RUNTIME_URL_H
+
+#include "base/buf.h"
+
+#define URL_MAX 2048 /* bytes */
+
+/*
+ * An absolute http or https URL without credentials, of printable ASCII, with a host, at most URL_MAX bytes. 0, or
+ * -EINVAL with *why, a phrase of ours ("must be an http or https URL"); -ENOMEM. Says nothing of where it leads: that
+ * shows when it is connected to.
+ */
+int url_check(struct slice url, const char **why);
+
+/* Appends scheme, host and port, the host in small letters: "https://example.com:443". 0, -EINVAL (no such URL), -ENOMEM. */
+int url_origin(struct slice url, struct buf *out);
+
+#endif

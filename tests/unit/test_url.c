@@ -1,0 +1,91 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "runtime/url.h"
+
+static void good_urls_pass(void **state)
+{
+	static const char *const good[] = {"http://example.com", "https://example.com/",
+		"HTTP://EXAMPLE.COM/x?y=1#z", "https://example.com:8443/hook?token=a%40b",
+		"http://127.0.0.1/", "http://[::1]:80/", "http://2130706433/",
+		"https://xn--bcher-kva.example/", "http://a/@b", "https://example.com/a:b@c"};
+
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+		const char *why = NULL;
+
+		if (url_check(slice_text(good[i]), &why) != 0)
+			fail_msg("%s: %s", good[i], why);
+	}
+}
+
+static void others_are_refused_with_a_reason(void **state)
+{
+	static const char *const wrong[] = {"", " ", "example.com", "//example.com/", "/hook",
+		"ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "javascript:alert(1)",
+		"http://", "http://:80/", "http://user@example.com/", "http://user:secret@example.com/",
+		"http://:secret@example.com/", "http://exam ple.com/", "http://example.com/\r\nX: y",
+		"http://example.com/\t",
+		"http://b\xc3\xbc"
+		"cher.example/",
+		"http://example.com:99999/", "http://example.com:http/", "http://[::1/"};
+
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		const char *why = NULL;
+
+		if (url_check(slice_text(wrong[i]), &why) != -EINVAL || !why)
+			fail_msg("\"%s\" was taken for a URL to call", wrong[i]);
+	}
+}
+
+static void a_url_has_a_bound_and_no_nul(void **state)
+{
+	char text[URL_MAX + 2];
+	const char *why;
+
+	memset(text, 'a', sizeof text);
+	memcpy(text, "http://host/", 12);
+	assert_int_equal(url_check(slice_of(text, URL_MAX), &why), 0);
+	assert_int_equal(url_check(slice_of(text, URL_MAX + 1), &why), -EINVAL);
+	text[20] = '\0';
+	assert_int_equal(url_check(slice_of(text, 40), &why), -EINVAL);
+}
+
+static void expect_origin(const char *url, const char *wanted)
+{
+	struct buf out;
+
+	buf_init(&out, 1000);
+	assert_int_equal(url_origin(slice_text(url), &out), 0);
+	assert_string_equal(buf_text(&out), wanted);
+	buf_done(&out);
+}
+
+static void the_origin_is_the_same_however_it_is_written(void **state)
+{
+	struct buf out;
+
+	expect_origin("https://Example.COM/a?b", "https://example.com:443");
+	expect_origin("https://example.com:443/", "https://example.com:443");
+	expect_origin("HTTP://example.com", "http://example.com:80");
+	expect_origin("http://[::1]:8080/x", "http://[::1]:8080");
+	expect_origin("http://0x7f000001/", "http://127.0.0.1:80");
+	buf_init(&out, 1000);
+	assert_int_equal(url_origin(slice_text("nonsense"), &out), -EINVAL);
+	buf_done(&out);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(good_urls_pass),
+		cmocka_unit_test(others_are_refused_with_a_reason),
+		cmocka_unit_test(a_url_has_a_bound_and_no_nul),
+		cmocka_unit_test(the_origin_is_the_same_however_it_is_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
