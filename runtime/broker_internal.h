@@ -287,6 +287,7 @@ struct link {
 	bool is_lost;
 	bool is_blocked;
 	bool must_stop;
+	int64_t beat_ms;   /* when rabbitmq-c must be called for its heartbeats */
 	char why[WHY_MAX]; /* of the loss */
 	enum broker_state told_state;
 	char told_why[WHY_MAX];

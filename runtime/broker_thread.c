@@ -329,7 +329,6 @@ static bool has_buffered(const struct link *l)
 	return amqp_frames_enqueued(l->conn) || amqp_data_in_buffer(l->conn);
 }
 
-/* One call even with nothing readable: heartbeats are sent and missed ones noticed inside it. */
 static void read_frames(struct link *l)
 {
 	for (int i = 0; i < FRAMES_AT_ONCE && !l->is_lost; i++) {
@@ -355,9 +354,14 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+static int64_t beat_every_ms(const struct link *l)
+{
+	return l->heartbeat_s > 0 ? l->heartbeat_s * INT64_C(1000) / HEARTBEAT_DIVISOR : WAIT_MAX_MS;
+}
+
 static int wait_ms(const struct link *l, bool must_write, int64_t now_ms)
 {
-	int64_t due = now_ms + l->heartbeat_s * INT64_C(1000) / HEARTBEAT_DIVISOR;
+	int64_t due = earlier(l->beat_ms, link_publish_due(l));
 
 	if (must_write || l->must_stop)
 		return 0;
@@ -365,28 +369,41 @@ static int wait_ms(const struct link *l, bool must_write, int64_t now_ms)
 		return THROTTLED_MS;
 	if (has_buffered(l))
 		return 0;
-	due = earlier(due, link_publish_due(l));
 	if (l->declarer.is_ready)
 		due = earlier(due, l->consume_ms);
-	due = earlier(due, now_ms + WAIT_MAX_MS);
 	return due > now_ms ? (int)(due - now_ms) : 0;
 }
 
-/* True: the socket has something for us, or has ended. */
-static bool wait_for_work(struct link *l, bool must_write)
+struct woken {
+	bool by_mail, by_socket;
+};
+
+static struct woken wait_for_work(struct link *l, bool must_write)
 {
 	int ms = wait_ms(l, must_write, clock_mono_ms());
-	bool is_deaf = is_throttled(l);
+	int heard = is_throttled(l) ? 0 : POLLIN;
 	struct pollfd fds[] = {
 		{.fd = mailbox_fd(l->inbox), .events = POLLIN},
 		{.fd = amqp_get_sockfd(l->conn),
-			.events = (short)((is_deaf ? 0 : POLLIN) | (l->publisher.is_stuck ? POLLOUT : 0))},
+			.events = (short)(heard | (l->publisher.is_stuck ? POLLOUT : 0))},
 	};
 
 	poll(fds, 2, ms);
 	if (fds[1].revents & POLLOUT)
 		l->publisher.is_stuck = false;
-	return fds[0].revents & POLLIN;
+	return (struct woken){
+		.by_mail = fds[0].revents & POLLIN,
+		.by_socket = fds[1].revents & ~POLLOUT,
+	};
+}
+
+/* Even with nothing readable now and then: heartbeats are sent, and missing ones noticed, inside the call. */
+static void read_if_due(struct link *l, bool is_readable, int64_t now_ms)
+{
+	if (!is_readable && !has_buffered(l) && now_ms < l->beat_ms)
+		return;
+	l->beat_ms = now_ms + beat_every_ms(l);
+	read_frames(l);
 }
 
 static void announce(struct link *l)
@@ -402,12 +419,12 @@ static void serve(struct link *l)
 	bool must_write = true; /* the first round waits for nothing: all is still to be declared */
 
 	while (!l->is_lost && !l->must_stop) {
-		int64_t now_ms;
+		struct woken woken = wait_for_work(l, must_write);
+		int64_t now_ms = clock_mono_ms();
 
-		if (wait_for_work(l, must_write))
+		if (woken.by_mail)
 			take_mail(l);
-		read_frames(l);
-		now_ms = clock_mono_ms();
+		read_if_due(l, woken.by_socket, now_ms);
 		link_declare_run(l);
 		link_consume_run(l, now_ms);
 		link_query_run(l);
