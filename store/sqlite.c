@@ -19,8 +19,11 @@
 enum {
 	BUSY_STEP_US = 300,
 	BUSY_MAX_MS = 5000,
+	LONG_HELD_US = 2000,
+	BUSY_CHECKPOINT_MS = 50,
 	CHECKPOINT_PAGES = 2000,       /* 8 MB: the log is written back, as far as readers allow */
-	CHECKPOINT_HARD_PAGES = 16000, /* 64 MB: readers are waited for, so that it starts anew */
+	CHECKPOINT_STEP_PAGES = 500,   /* when they did not allow it, it is tried again so much later */
+	CHECKPOINT_HARD_PAGES = 16000, /* 64 MB: readers are waited for a little, so that it starts anew */
 	LOG_KEPT_BYTES = 16 << 20,     /* of the file, once it was written back */
 	CACHE_KIB_WRITER = 4096,
 	CACHE_KIB_READER = 2048,
@@ -73,24 +76,35 @@ static int make_file(const char *path, char why[BACKEND_WHY_LEN])
 
 static int on_busy(void *arg, int count)
 {
-	int64_t *since_ms = arg;
+	struct sqlite *s = arg;
 	int64_t now_ms = clock_mono_ms();
 
 	if (count == 0)
-		*since_ms = now_ms;
-	if (now_ms - *since_ms > BUSY_MAX_MS)
+		s->busy_since_ms = now_ms;
+	if (now_ms - s->busy_since_ms > s->busy_max_ms)
 		return 0;
 	usleep(BUSY_STEP_US);
 	return 1;
 }
 
+/*
+ * Writes the log back once it is long enough. Somebody who reads for long keeps it from starting anew: then it grows, and
+ * every further commit must not pay for another attempt in vain.
+ */
 static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 {
-	if (pages >= CHECKPOINT_PAGES)
-		(void)sqlite3_wal_checkpoint_v2(db, name,
-			pages >= CHECKPOINT_HARD_PAGES ? SQLITE_CHECKPOINT_RESTART
-						       : SQLITE_CHECKPOINT_PASSIVE,
-			NULL, NULL);
+	struct sqlite *s = arg;
+	bool is_hard = pages >= CHECKPOINT_HARD_PAGES;
+
+	if (pages < CHECKPOINT_PAGES)
+		s->checkpoint_at_pages = CHECKPOINT_PAGES;
+	if (pages < s->checkpoint_at_pages)
+		return SQLITE_OK;
+	s->checkpoint_at_pages = pages + CHECKPOINT_STEP_PAGES;
+	s->busy_max_ms = BUSY_CHECKPOINT_MS;
+	(void)sqlite3_wal_checkpoint_v2(
+		db, name, is_hard ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	s->busy_max_ms = BUSY_MAX_MS;
 	return SQLITE_OK;
 }
 
@@ -118,14 +132,15 @@ static int configure(struct sqlite *s)
 	char text[256];
 	int rc = 0;
 
-	sqlite3_busy_handler(s->db, on_busy, &s->busy_since_ms);
+	s->busy_max_ms = BUSY_MAX_MS;
+	sqlite3_busy_handler(s->db, on_busy, s);
 	sqlite3_extended_result_codes(s->db, 1);
 	snprintf(text, sizeof text,
 		"PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%d;"
 		"PRAGMA journal_size_limit = %d; PRAGMA trusted_schema = OFF; PRAGMA query_only = %d",
 		s->is_writer ? CACHE_KIB_WRITER : CACHE_KIB_READER, LOG_KEPT_BYTES, !s->is_writer);
 	if (s->is_writer) {
-		sqlite3_wal_hook(s->db, on_commit, NULL);
+		sqlite3_wal_hook(s->db, on_commit, s);
 		rc = use_wal(s);
 	}
 	return rc < 0 ? rc : execute(s, text);
@@ -262,16 +277,38 @@ static int check_place(struct sqlite *s)
 	return -EIO;
 }
 
+/*
+ * Whoever waits for the lock looks only every BUSY_STEP_US: one who takes it again at once, time after time, would keep
+ * everybody else out.
+ */
+static void let_others_in(const struct sqlite *s)
+{
+	if (s->held_us > LONG_HELD_US && clock_mono_us() - s->released_us < BUSY_STEP_US)
+		usleep(BUSY_STEP_US);
+}
+
 static int begin(struct backend *b)
 {
-	int rc = check_place(sqlite_of(b));
+	struct sqlite *s = sqlite_of(b);
+	int rc = check_place(s);
 
-	return rc < 0 ? rc : run_kept(sqlite_of(b), sqlite_of(b)->begin);
+	if (rc < 0)
+		return rc;
+	if (s->is_writer)
+		let_others_in(s);
+	rc = run_kept(s, s->begin);
+	s->taken_us = clock_mono_us();
+	return rc;
 }
 
 static int commit(struct backend *b)
 {
-	return run_kept(sqlite_of(b), sqlite_of(b)->commit);
+	struct sqlite *s = sqlite_of(b);
+	int rc = run_kept(s, s->commit);
+
+	s->released_us = clock_mono_us();
+	s->held_us = s->released_us - s->taken_us;
+	return rc;
 }
 
 /* Some failures have rolled back already. */

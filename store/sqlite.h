@@ -19,7 +19,9 @@ struct sqlite {
 	struct id_minter minter;      /* of delivery rows; a writer's */
 	sqlite3_stmt *begin, *commit; /* of the kind that this connection needs */
 	uint64_t version_base;
-	int64_t busy_since_ms;
+	int64_t busy_since_ms, busy_max_ms;
+	int64_t taken_us, released_us, held_us; /* the lock of who writes */
+	int checkpoint_at_pages;
 	struct {
 		const char *text;
 		sqlite3_stmt *statement;

@@ -303,12 +303,13 @@ static int load_held(struct sqlite *s, const struct id *row, uint64_t owner, str
 	return rc;
 }
 
-static int put_off(struct sqlite *s, const struct id *row, int64_t at_ms)
+static int put_off(struct sqlite *s, const struct id *row, int64_t at_ms, bool was_tried)
 {
 	struct query q;
 
-	query_init(&q, s, "UPDATE due SET ready_at = ?, owner = NULL, tries = tries + 1 WHERE row = ?");
+	query_init(&q, s, "UPDATE due SET ready_at = ?, owner = NULL, tries = tries + ? WHERE row = ?");
 	query_int(&q, at_ms);
+	query_int(&q, was_tried);
 	query_id(&q, row);
 	return query_run(&q);
 }
@@ -337,7 +338,8 @@ static int end_publish(
 
 	switch (r->how) {
 	case STORE_DUE_DONE: return queue_task(s, h, r->at_ms);
-	case STORE_DUE_AGAIN: return put_off(s, &r->row, r->again_at_ms);
+	case STORE_DUE_AGAIN: return put_off(s, &r->row, r->again_at_ms, true);
+	case STORE_DUE_LATER: return put_off(s, &r->row, r->again_at_ms, false);
 	case STORE_DUE_DEAD: break;
 	}
 	rc = sqlite_end_task(s, a, &h->task_id, TASK_DEAD, "unpublishable", message, r->at_ms);
@@ -386,12 +388,13 @@ static int close_delivery(
 
 static int end_delivery(struct sqlite *s, const struct held *h, const struct store_due_result *r)
 {
-	int rc = note_attempt(s, h->tries + 1, r);
+	int rc = r->how == STORE_DUE_LATER ? 0 : note_attempt(s, h->tries + 1, r);
 
 	if (rc < 0)
 		return rc;
 	switch (r->how) {
-	case STORE_DUE_AGAIN: return put_off(s, &r->row, r->again_at_ms);
+	case STORE_DUE_AGAIN: return put_off(s, &r->row, r->again_at_ms, true);
+	case STORE_DUE_LATER: return put_off(s, &r->row, r->again_at_ms, false);
 	case STORE_DUE_DONE: return close_delivery(s, &r->row, &h->task_id, DUE_DELIVERED);
 	case STORE_DUE_DEAD: break;
 	}

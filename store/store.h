@@ -296,6 +296,7 @@ int store_due_claim(struct store *s, uint64_t owner, const char *channels, int64
 enum store_due_end {
 	STORE_DUE_DONE,	 /* task: published, its row becomes queued; others: delivered */
 	STORE_DUE_AGAIN, /* due again at again_at_ms */
+	STORE_DUE_LATER, /* the same, but nothing was tried: no try is counted, no attempt noted */
 	STORE_DUE_DEAD,	 /* given up; for a task: it becomes dead */
 };
 struct store_due_result {

@@ -21,10 +21,11 @@ struct worker {
 	struct worker_options opt;
 	struct mailbox *in;
 	pthread_t thread;
+	atomic_bool is_ending; /* worker_free waits: no second long wait for a database that is held */
 	/* All below belongs to the thread. */
 	struct backend *backend;
 	struct mail *first, **end; /* taken, not yet run */
-	bool may_open, is_stopping;
+	bool may_open, is_stopping, has_given_up;
 	bool has_told, was_up; /* what the loop knows */
 	char told_why[BACKEND_WHY_LEN];
 	uint32_t failures;
@@ -200,7 +201,7 @@ static void run_one_group(struct worker *w)
 	int64_t began_us = clock_mono_us();
 	int rc;
 
-	if (!w->backend) {
+	if (!w->backend || w->has_given_up) {
 		fail_group(w, group);
 		return;
 	}
@@ -212,6 +213,7 @@ static void run_one_group(struct worker *w)
 		return;
 	}
 	fail_group(w, group);
+	w->has_given_up = atomic_load(&w->is_ending);
 	if (rc == -EIO)
 		lose(w, w->backend->why);
 	else
@@ -325,6 +327,7 @@ void worker_free(struct worker *w)
 {
 	if (!w)
 		return;
+	atomic_store(&w->is_ending, true);
 	worker_post(w, op_wait_new(&op_stop));
 	pthread_join(w->thread, NULL);
 	mailbox_free(w->in);
