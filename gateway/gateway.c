@@ -22,7 +22,7 @@
 #include "runtime/clock.h"
 #include "service/topology.h"
 
-enum { KEYS_AGAIN_MS = 500, DRAIN_MARGIN_MS = 5000 };
+enum { KEYS_AGAIN_MS = 500, KEYS_REFRESH_MS = 5000, DRAIN_MARGIN_MS = 5000 };
 
 /* ---- endpoints ---- */
 
@@ -70,20 +70,21 @@ static void on_keys(int rc, const struct id_key *keys, size_t len, void *arg)
 	struct gateway *g = arg;
 
 	gateway_job_end(g);
-	if (rc < 0 || len == 0) {
-		timer_arm(g->keys_timer, KEYS_AGAIN_MS);
+	if (!g->is_stopping)
+		timer_arm(g->keys_timer, rc == 0 ? KEYS_REFRESH_MS : KEYS_AGAIN_MS);
+	if (rc < 0 || len == 0 || !ids_set_keys(&g->ids, keys, len, random_u32()))
 		return;
-	}
-	ids_set_keys(&g->ids, keys, len, random_u32());
 	health_set(g->service->health, "ids", true, NULL);
+	service_ready_changed(g->service);
 }
 
+/* Again and again: another gateway may have brought a new key, and its ids come here to be polled. */
 static void ask_for_keys(evutil_socket_t fd, short what, void *arg)
 {
 	struct gateway *g = arg;
 	int rc;
 
-	if (g->has_file_key)
+	if (g->has_file_key && !ids_are_ready(&g->ids))
 		rc = store_keys_add(g->store, &g->file_key, clock_wall_ms(), on_keys, g);
 	else
 		rc = store_keys(g->store, on_keys, g);
@@ -97,7 +98,7 @@ static void on_store_state(bool is_up, const char *why, void *arg)
 {
 	struct gateway *g = arg;
 
-	if (is_up && !ids_are_ready(&g->ids))
+	if (is_up && !g->is_stopping)
 		timer_arm(g->keys_timer, 0);
 }
 

@@ -3,12 +3,15 @@
 #include <assert.h>
 #include <errno.h>
 
-void ids_set_keys(struct ids *ids, const struct id_key *keys, size_t len, uint32_t random_prefix)
+bool ids_set_keys(struct ids *ids, const struct id_key *keys, size_t len, uint32_t random_prefix)
 {
 	assert(len > 0 && len <= STORE_KEYS_MAX);
+	if (len == ids->len && memcmp(ids->keys, keys, len * sizeof *keys) == 0)
+		return false;
 	memcpy(ids->keys, keys, len * sizeof *keys);
 	ids->len = len;
 	id_minter_init(&ids->minter, &keys[0], random_prefix);
+	return true;
 }
 
 bool ids_are_ready(const struct ids *ids)

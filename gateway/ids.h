@@ -13,8 +13,11 @@ struct ids {
 	size_t len; /* 0: not ready */
 };
 
-/* The first key mints from now on; all verify. `random_prefix` as id_minter_init. */
-void ids_set_keys(struct ids *ids, const struct id_key *keys, size_t len, uint32_t random_prefix);
+/*
+ * The first key mints from now on; all verify. `random_prefix` as id_minter_init. False: they were these already, and
+ * nothing changed.
+ */
+bool ids_set_keys(struct ids *ids, const struct id_key *keys, size_t len, uint32_t random_prefix);
 bool ids_are_ready(const struct ids *ids);
 
 /* `len` ids in a row, so that ids_follow finds the others from the first. Ready only. */

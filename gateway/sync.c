@@ -54,7 +54,7 @@ static void answer_failed(
 	buf_done(&members);
 }
 
-/* What an upstream sent, byte for byte; data that is no bytes as the JSON of it. */
+/* What an upstream sent, byte for byte; data that is no bytes as the JSON of it; without any, what was wrong. */
 static void answer_as_upstream(const struct reply *reply, struct slice json, struct answer *a)
 {
 	struct slice bytes = wire_bytes(reply->error.data);
@@ -62,8 +62,11 @@ static void answer_as_upstream(const struct reply *reply, struct slice json, str
 
 	if (slice_is_set(bytes))
 		answer_foreign(a, reply->error.status, type, bytes);
-	else
+	else if (slice_is_set(json))
 		answer_foreign(a, reply->error.status, json_type, json);
+	else
+		answer_foreign(a, reply->error.status, slice_text("text/plain; charset=utf-8"),
+			reply->error.message);
 }
 
 static void answer_failure(const struct reply *reply, const struct call *call, struct answer *a)

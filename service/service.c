@@ -236,6 +236,11 @@ static void on_stop(void *arg)
 	h->def->stop(h->self);
 }
 
+void service_ready_changed(struct service *s)
+{
+	tell_systemd((struct host *)s);
+}
+
 void service_stopped(struct service *s)
 {
 	log_info("stopped", LOG_TEXT("instance", s->instance));
