@@ -120,7 +120,7 @@ int router_path_parse(struct slice raw, struct router_path *out)
 		rc = add_segment(out, slice_of(raw.data + at, len));
 		at += len + 1;
 	}
-	if (out->len == 0)
+	if (out->text_len == 0)
 		out->text[out->text_len++] = '/';
 	out->text[out->text_len] = '\0';
 	return rc;
@@ -219,7 +219,7 @@ bool router_has_name(const char *pattern, const char *name)
 
 bool router_is_same_shape(const char *a, const char *b)
 {
-	struct segment left, right;
+	struct segment left = {0}, right = {0};
 	size_t at = 0, bt = 0;
 
 	for (;;) {
@@ -252,7 +252,7 @@ static bool is_match(const char *pattern, const struct router_path *path)
 /* Of two patterns that match one path: whether `a` is the nearer one. */
 static bool is_nearer(const char *a, const char *b)
 {
-	struct segment left, right;
+	struct segment left = {0}, right = {0};
 	size_t at = 0, bt = 0;
 
 	while (next_segment(a, &at, &left) && next_segment(b, &bt, &right))

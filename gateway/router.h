@@ -12,8 +12,8 @@
 #define ROUTER_PATH_MAX	    2048 /* bytes of a path decoded */
 
 /*
- * A path of a request, split and then decoded, each segment once: "/a%2Fb" has one segment. The decoded text is the
- * path's own.
+ * A path of a request, split and then decoded, each segment once: "/a%2Fb" has one segment. The segments point into
+ * the text: not to be copied.
  */
 struct router_path {
 	struct slice segments[ROUTER_SEGMENTS_MAX];
