@@ -237,7 +237,7 @@ static int follow_end(const struct step *st, bool *has_due)
 	const struct store_event *e = st->event;
 	const struct sqlite_end end = {
 		.id = e->id,
-		.batch = st->known.at.exists ? st->known.batch : e->batch,
+		.batch = id_is_zero(&st->known.batch) ? e->batch : st->known.batch,
 		.tenant = st->known.at.exists ? st->known.tenant : e->tenant,
 		.state = st->next.state,
 		.now_ms = e->at_ms,

@@ -121,10 +121,10 @@ int sqlite_later_insert(struct backend *b, struct arena *a, const struct store_l
 #define UNTOUCHED "id = ?1 AND state = 0 AND rank = 0 AND (is_waiting = 1 OR waits = 0)"
 
 static const char *const undo[] = {
-	"DELETE FROM requests WHERE id = ?1 AND EXISTS (SELECT 1 FROM tasks WHERE " UNTOUCHED ")",
-	"DELETE FROM due WHERE task_id = ?1 AND channel = 'task' AND EXISTS "
-	"(SELECT 1 FROM tasks WHERE " UNTOUCHED ")",
-	"DELETE FROM tasks WHERE " UNTOUCHED,
+	("DELETE FROM requests WHERE id = ?1 AND EXISTS (SELECT 1 FROM tasks WHERE " UNTOUCHED ")"),
+	("DELETE FROM due WHERE task_id = ?1 AND channel = 'task' AND EXISTS "
+	 "(SELECT 1 FROM tasks WHERE " UNTOUCHED ")"),
+	("DELETE FROM tasks WHERE " UNTOUCHED),
 };
 
 int sqlite_later_undo(struct backend *b, const struct id *ids, size_t len)

@@ -121,10 +121,26 @@ static int is_row_unfinished(const struct sweep *w, const struct id *id, bool *o
 	return rc;
 }
 
+/* Does the statement find a row for one of these ids? */
+static int find_any(const struct sweep *w, const char *text, struct slice ids, bool *out)
+{
+	int rc = 0;
+
+	for (size_t at = 0; at + ID_LEN <= ids.len && rc == 0; at += ID_LEN) {
+		struct query q;
+
+		query_init(&q, w->s, text);
+		query_blob(&q, slice_of(ids.data + at, ID_LEN));
+		rc = query_next(&q);
+		query_done(&q);
+	}
+	*out = rc == 1;
+	return rc < 0 ? rc : 0;
+}
+
 /* An item without a row at this age was lost with its message, or never sent. */
 static int is_batch_alive(const struct sweep *w, const struct id *id, bool *out)
 {
-	uint32_t by_state[TASK_STATES];
 	struct slice ids = {0};
 	struct query q;
 	int rc;
@@ -137,9 +153,7 @@ static int is_batch_alive(const struct sweep *w, const struct id *id, bool *out)
 	query_done(&q);
 	if (rc < 0)
 		return rc;
-	rc = sqlite_batch_states(w->s, ids, by_state);
-	*out = rc == 0 && by_state[TASK_SCHEDULED] + by_state[TASK_RUNNING] > 0;
-	return rc;
+	return find_any(w, "SELECT 1 FROM tasks WHERE id = ? AND state < 3", ids, out);
 }
 
 static int check_waiting(const struct sweep *w, const struct found *f)
@@ -330,27 +344,12 @@ static int forget(const struct sweep *w, const char *text, int64_t until_ms)
 /* A batch stays as long as one of its tasks, or one that waits for it, is known. */
 static int has_rows(const struct sweep *w, const struct id *id, struct slice ids, bool *out)
 {
-	bool is_there = false;
-	struct query q;
-	int rc = 0;
+	int rc = find_any(w, "SELECT 1 FROM tasks WHERE id = ?", ids, out);
 
-	for (size_t at = 0; at + ID_LEN <= ids.len && rc == 0 && !is_there; at += ID_LEN) {
-		query_init(&q, w->s, "SELECT 1 FROM tasks WHERE id = ?");
-		query_blob(&q, slice_of(ids.data + at, ID_LEN));
-		rc = query_next(&q);
-		is_there = rc == 1;
-		query_done(&q);
-		rc = rc < 0 ? rc : 0;
-	}
-	if (rc == 0 && !is_there) {
-		query_init(&q, w->s, "SELECT 1 FROM tasks WHERE waits_for = ? AND is_waiting = 1");
-		query_id(&q, id);
-		rc = query_next(&q);
-		is_there = rc == 1;
-		query_done(&q);
-	}
-	*out = is_there;
-	return rc < 0 ? rc : 0;
+	if (rc < 0 || *out)
+		return rc;
+	return find_any(w, "SELECT 1 FROM tasks WHERE waits_for = ? AND is_waiting = 1",
+		slice_of(id->bytes, ID_LEN), out);
 }
 
 static int sweep_batch(const struct sweep *w, const struct id *id, struct slice ids)

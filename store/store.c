@@ -205,12 +205,19 @@ bool store_is_up(const struct store *s)
 	return s->writer_is_up && s->reader_is_up;
 }
 
+/* Who can only read still answers: a full disk is no reason to refuse a poll. */
+static int check_submit(const struct store *s, const struct op *op)
+{
+	if (op->arena.has_failed)
+		return -ENOMEM;
+	if (!(op->type->is_write ? s->writer_is_up : s->reader_is_up))
+		return -ENOTCONN;
+	return s->waiting < s->opt.queue_max ? 0 : -EAGAIN;
+}
+
 int store_submit(struct store *s, struct op *op)
 {
-	int rc = op->arena.has_failed		  ? -ENOMEM
-		 : !store_is_up(s)		  ? -ENOTCONN
-		 : s->waiting >= s->opt.queue_max ? -EAGAIN
-						  : 0;
+	int rc = check_submit(s, op);
 
 	if (rc < 0) {
 		op_free(op);

@@ -4,7 +4,7 @@
  * threads (one writes, group-committing what waits; one reads) and the callback comes on the loop, never inside the call.
  *
  * Every call returns 0 and later exactly one callback, or a negative errno and none: -EAGAIN (too much is waiting),
- * -ENOMEM, -ENOTCONN (the store is not up). In a callback rc is 0 or -EIO (the store failed; nothing was changed),
+ * -ENOMEM, -ENOTCONN (the store is not up; while it cannot write it may still read). In a callback rc is 0 or -EIO (the store failed; nothing was changed),
  * or what the call's comment says. What a call is given is copied; what a callback is given is borrowed until it returns.
  *
  * Writes are durable (committed, synced) when their callback says 0, and each call is one transaction: all or nothing.
@@ -51,6 +51,7 @@ int store_keys_add(struct store *s, const struct id_key *key, int64_t now_ms, st
 
 /* ---- tasks: reading ---- */
 
+/* Types that the store gives by itself: "expired", "previous_failed", "canceled", "unpublishable". */
 struct store_error {
 	struct slice type; /* unset: no error */
 	struct slice message;
@@ -223,7 +224,7 @@ struct store_event {
 	struct slice tenant, task; /* from the context: the row may have to be made from this alone */
 	struct slice metadata;
 	struct id batch, retry_of;
-	bool has_next;
+	bool has_next; /* a hint: what waits is looked for in any case */
 	/*
 	 * JSON array of {"channel", "target": {…}, "on": [states]}: made into rows with the terminal state, where `on`
 	 * names it or is absent. Kept from an earlier event when unset.

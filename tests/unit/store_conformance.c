@@ -863,6 +863,27 @@ static void a_delivery_is_tried_again_until_it_ends(void **state)
 	assert_int_equal(claim(f, 1, NULL, T0 + DAY_MS, &due), 0);
 }
 
+static void a_row_put_off_untried_counts_no_try(void **state)
+{
+	struct fixture *f = *state;
+	struct id id = new_id(f, T0);
+	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, T0);
+	const struct store_due *due;
+
+	e.deliver = slice_text("[{\"channel\":\"webhook\",\"target\":{}}]");
+	apply(f, &e);
+	assert_int_equal(claim(f, 1, NULL, T0, &due), 1);
+	end_one(f, 1, &due[0].row, STORE_DUE_LATER, T0 + 1, T0 + 5000);
+	assert_int_equal(task_now(f, &id)->deliveries_pending, 1);
+	assert_int_equal(claim(f, 1, NULL, T0 + 4999, &due), 0);
+	assert_int_equal(claim(f, 1, NULL, T0 + 5000, &due), 1);
+	assert_int_equal(due->attempt, 0);
+	assert_int_equal(due->due_at_ms, T0);
+	/* Somebody else's, by now. */
+	end_one(f, 2, &due[0].row, STORE_DUE_LATER, T0 + 5001, T0 + 5001);
+	assert_int_equal(claim(f, 1, NULL, T0 + 5002, &due), 0);
+}
+
 static void deliveries_asked_for_by_an_earlier_event_are_made_at_the_end(void **state)
 {
 	struct fixture *f = *state;
@@ -1399,6 +1420,25 @@ static void what_waits_for_something_that_never_came_is_canceled(void **state)
 	assert_int_equal(task_now(f, &then.id)->state, TASK_CANCELED);
 }
 
+static void what_waits_for_a_batch_waits_as_long_as_an_item_has_a_chance(void **state)
+{
+	struct fixture *f = *state;
+	struct id batch = new_batch(f), item = new_id(f, T0);
+	struct store_later then = after(f, &batch, STORE_WAITS_BATCH);
+	const struct store_due *due;
+
+	assert_int_equal(insert_later(f, &then, 1), 0);
+	assert_int_equal(seal_batch(f, &batch, &item, 1, T0), 0);
+	/* Its second attempt was published on day 6 and may wait in its queue until day 13. */
+	apply_kind(f, STORE_EVENT_RETRY, &item, 1, T0 + 6 * DAY_MS);
+	assert_int_equal(claim(f, 1, NULL, T0 + 6 * DAY_MS + 1000, &due), 1);
+	end_one(f, 1, &due->row, STORE_DUE_DONE, T0 + 6 * DAY_MS + 1000, 0);
+	assert_int_equal(sweep(f, T0 + 10 * DAY_MS).died, 0);
+	assert_int_equal(task_now(f, &then.id)->state, TASK_SCHEDULED);
+	end_item(f, &item, &batch, STORE_EVENT_SUCCEEDED);
+	assert_int_not_equal(task_now(f, &then.id)->due_at_ms, 0);
+}
+
 static void the_content_stays_while_the_next_step_still_wants_it(void **state)
 {
 	struct fixture *f = *state;
@@ -1638,6 +1678,7 @@ int conformance_run(void)
 		TEST(what_is_being_published_is_not_canceled_behind_its_back),
 		TEST(deliveries_are_made_for_the_outcomes_that_they_name),
 		TEST(a_delivery_is_tried_again_until_it_ends),
+		TEST(a_row_put_off_untried_counts_no_try),
 		TEST(deliveries_asked_for_by_an_earlier_event_are_made_at_the_end),
 		TEST(a_task_that_never_ran_still_delivers_its_end),
 		TEST(broken_deliveries_are_refused_whatever_is_wrong),
@@ -1661,6 +1702,7 @@ int conformance_run(void)
 		TEST(a_task_scheduled_for_far_away_lives_until_then),
 		TEST(a_scheduled_task_that_could_not_be_published_for_too_long_is_dead),
 		TEST(what_waits_for_something_that_never_came_is_canceled),
+		TEST(what_waits_for_a_batch_waits_as_long_as_an_item_has_a_chance),
 		TEST(the_content_stays_while_the_next_step_still_wants_it),
 		TEST(keys_batches_and_dead_letters_are_forgotten_in_time),
 		TEST(a_sweep_takes_no_more_than_its_limit_and_says_so),

@@ -325,6 +325,9 @@ static void reading_goes_on_while_the_disk_is_full(void **state)
 	assert_int_equal(get_task(f, &id, 0, &t), 0);
 	assert_int_equal(t->presence, STORE_PRESENT);
 	assert_int_equal(apply_all(f, w.events, 2, NULL), -EIO);
+	fixture_await_up(f, false);
+	assert_int_equal(get_task(f, &id, 0, &t), 0);
+	assert_int_equal(t->presence, STORE_PRESENT);
 	mend_disk();
 	fixture_await_up(f, true);
 	free(w.bytes);
