@@ -12,6 +12,21 @@ from lib.wait import eventually
 
 SHARED_QUEUES = ("postback.replies", "postback.dead", "postback.control")
 
+# Asked of the queues themselves: RabbitMQ's own statistics lag behind for quorum queues.
+QUEUE_COUNTS = """
+begin
+    Counts = case amqqueue:get_type(Q) of
+        rabbit_quorum_queue ->
+            Ask = fun(What) -> {ok, {_, Count}, _} = ra:leader_query(amqqueue:get_pid(Q), What), Count end,
+            [Ask(fun rabbit_fifo:query_messages_ready/1), Ask(fun rabbit_fifo:query_messages_checked_out/1),
+             Ask(fun rabbit_fifo:query_consumer_count/1)];
+        _ ->
+            [Count || {_, Count} <-
+                rabbit_amqqueue:info(Q, [messages_ready, messages_unacknowledged, consumers])]
+    end,
+    maps:from_list(lists:zip([name, ready, unacked, consumers], [element(4, amqqueue:get_name(Q)) | Counts]))
+end"""
+
 
 class Vhost:
     """A place of its own on a broker."""
@@ -55,7 +70,6 @@ class Broker:
         self._url = self._script("start", *options)
         self.port = urlsplit(self._url).port
         self.pid = int(self._script("pid"))
-        self.eval("application:set_env(rabbit, quorum_tick_interval, 500)")  # how often it counts its messages
 
     def stop(self):
         self._script("stop")
@@ -141,13 +155,7 @@ class Broker:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
 
     def queues(self, vhost):
-        listed = self.eval_json(
-            '[#{name => element(4, proplists:get_value(name, Q)),'
-            ' ready => proplists:get_value(messages_ready, Q),'
-            ' unacked => proplists:get_value(messages_unacknowledged, Q),'
-            ' consumers => proplists:get_value(consumers, Q)}'
-            f' || Q <- rabbit_amqqueue:info_all(<<"{vhost}">>,'
-            ' [name, messages_ready, messages_unacknowledged, consumers])]')
+        listed = self.eval_json(f'[{QUEUE_COUNTS} || Q <- rabbit_amqqueue:list(<<"{vhost}">>)]')
         return {queue.pop("name"): queue for queue in listed}
 
     def connections(self):

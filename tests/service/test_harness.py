@@ -200,12 +200,11 @@ def test_queues_are_counted_with_what_is_unacked(own_vhost):
         for _ in range(3):
             amqp.publish("", "a-queue", b"")
         amqp.channel.basic_get("a-queue")
-
-        def counts():
-            queue = own_vhost.queues()["a-queue"]
-            return queue["ready"], queue["unacked"]
-
-        eventually(lambda: counts() == (2, 1))
+        queue = own_vhost.queues()["a-queue"]
+        assert (queue["ready"], queue["unacked"]) == (2, 1)
+        amqp.channel.queue_declare("classic")
+        amqp.publish("", "classic", b"")
+        assert own_vhost.queues()["classic"] == {"ready": 1, "unacked": 0, "consumers": 0}
 
 
 def test_connections_tell_their_names(own_broker, own_vhost):
