@@ -390,13 +390,13 @@ def test_workers_leave_with_the_processor(rig, worker):
 
 
 def test_the_example_worker(rig):
-    r = rig([{"task": "report", "worker": [PYTHON, str(EXAMPLES / "worker/report.py")], **ONCE}])
-    reply = r.run("report", b'{"text": "a rose is a rose"}')
-    assert json.loads(reply["result"]) == {"words": 5, "most_common": [["a", 2], ["rose", 2], ["is", 1]]}
-    assert r.run("report", b"[]")["error"]["type"] == "bad_payload"
-    task_id = r.send("report", b'{"text": "slow", "seconds": 1.2}')
+    r = rig([{"task": "words", "worker": [PYTHON, str(EXAMPLES / "worker/words.py")], **ONCE}])
+    reply = r.run("words", b"a rose is\na rose")
+    assert json.loads(reply["result"]) == {"lines": 2, "words": 5, "top": [["a", 2], ["rose", 2], ["is", 1]]}
+    assert r.run("words", b"\xff")["error"]["type"] == "not-text"
+    task_id = r.send("words", b"line\n" * 300_000)
     r.await_reply(task_id)
-    assert {reply["kind"] for reply in r.said(task_id)} == {"started", "progress", "succeeded"}
+    assert r.said(task_id, "progress")[0]["progress"]["message"].endswith(" lines")
 
 
 # plugin.
