@@ -344,22 +344,24 @@ bool head_is_begun(const struct head *h)
 static enum head_status feed_line(struct head *h, struct slice bytes, size_t *used)
 {
 	uint8_t before = h->text.len > h->line ? h->text.data[h->text.len - 1] : 0;
+	size_t room = h->max - h->text.len;
+	enum head_status status = HEAD_MORE;
 	size_t len = 0;
 
-	while (len < bytes.len) {
-		uint8_t c = bytes.data[len++];
-		enum head_status status = check_byte(h, before, c);
+	while (status == HEAD_MORE && len < bytes.len && before != '\n') {
+		uint8_t c = bytes.data[len];
 
-		if (status != HEAD_MORE)
-			return status;
-		if (c == '\n')
-			break;
+		if (len++ == room)
+			return refuse(h, PROBLEM_HEADERS_TOO_LARGE, "The head of the request is too large.");
+		status = check_byte(h, before, c);
 		before = c;
 	}
+	if (status != HEAD_MORE)
+		return status;
 	*used += len;
 	if (buf_append(&h->text, bytes.data, len) < 0)
-		return refuse(h, PROBLEM_HEADERS_TOO_LARGE, "The head of the request is too large.");
-	return bytes.data[len - 1] == '\n' ? take_line(h) : HEAD_MORE;
+		return refuse(h, PROBLEM_BUSY, "There is no memory for the request.");
+	return before == '\n' ? take_line(h) : HEAD_MORE;
 }
 
 enum head_status head_feed(struct head *h, struct slice bytes, size_t *used)
