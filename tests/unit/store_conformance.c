@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "proto/context.h"
-#include "store_conformance.h"
-#include "store_fixture.h"
+#include "tests/unit/store_conformance.h"
+#include "tests/unit/store_fixture.h"
 
 /* ---- keys ---- */
 

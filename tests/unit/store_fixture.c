@@ -1,4 +1,4 @@
-#include "store_fixture.h"
+#include "tests/unit/store_fixture.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "store_conformance.h"
-#include "store_fixture.h"
+#include "tests/unit/store_conformance.h"
+#include "tests/unit/store_fixture.h"
 
 int main(int argc, char **argv)
 {

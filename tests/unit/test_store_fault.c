@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "store_fixture.h"
+#include "tests/unit/store_fixture.h"
 
 /* ---- a disk that fails when told to ---- */
 

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "store/sqlite.h"
-#include "store_fixture.h"
+#include "tests/unit/store_fixture.h"
 
 static const char *path_of(const struct fixture *f)
 {

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "store_conformance.h"
-#include "store_fixture.h"
+#include "tests/unit/store_conformance.h"
+#include "tests/unit/store_fixture.h"
 
 enum { TEXTS_MAX = 512 };
 
