@@ -80,7 +80,7 @@ struct slice row_copy(const struct query *q, int column, struct arena *a);
 /* Brings the database to the newest version, inside a transaction of the caller's. 0, -EIO, … with `why` set. */
 int sqlite_migrate(struct sqlite *s);
 /* The same to the length of another list; for tests of what an upgrade does. */
-int sqlite_migrate_by(struct sqlite *s, const char *const *migrations, size_t len);
+int sqlite_migrate_by(struct sqlite *s, const char *const *list, size_t len);
 /* 0 when a reader finds the version that this program knows. */
 int sqlite_check_version(struct sqlite *s);
 

@@ -170,7 +170,7 @@ static int ask(struct sqlite *s, const char *text, int64_t *answer)
 /* An empty database is version 0; one that has tables, but none of ours, is none of our business. */
 static int read_version(struct sqlite *s, int64_t *version)
 {
-	int64_t has_meta, has_any;
+	int64_t has_meta = 0, has_any = 0;
 	int rc = ask(s, "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", &has_meta);
 
 	if (rc == 0)
