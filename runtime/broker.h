@@ -172,7 +172,10 @@ struct broker_consumer_options {
 	void *arg;
 };
 
-/* A channel of its own. Consumes whenever the connection is up, again after every loss. */
+/*
+ * A channel of its own. Consumes whenever the connection is up, again after every loss. 0, -ENOMEM, -ENOSPC (1,024 are
+ * there already).
+ */
 int broker_consume(struct broker *b, const struct broker_consumer_options *opt, struct broker_consumer **out);
 /*
  * Cancels at the broker; deliveries in hand can still be acked, what was under way goes back to the queue. No delivery

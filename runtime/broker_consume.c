@@ -188,9 +188,8 @@ void link_consume_wish(struct link *l, struct broker_consumer *c)
 	pthread_mutex_unlock(&l->wish_lock);
 	if (!c->is_known) {
 		c->is_known = true;
-		c->channel = (uint16_t)(CHANNEL_CONSUME + l->consumers_len++);
-		c->next = l->consumers;
-		l->consumers = c;
+		c->channel = (uint16_t)(CHANNEL_CONSUME + l->consumers_len);
+		l->consumers[l->consumers_len++] = c;
 	}
 	l->consume_ms = 0;
 }
@@ -285,14 +284,14 @@ void link_consume_run(struct link *l, int64_t now_ms)
 	if (l->is_lost || now_ms < l->consume_ms || !l->declarer.is_ready)
 		return;
 	l->consume_ms = INT64_MAX;
-	for (struct broker_consumer *c = l->consumers; c; c = c->next)
-		apply(l, c, now_ms);
+	for (size_t i = 0; i < l->consumers_len; i++)
+		apply(l, l->consumers[i], now_ms);
 }
 
 bool link_consume_is_answered(const struct link *l)
 {
-	for (const struct broker_consumer *c = l->consumers; c; c = c->next) {
-		if (!c->is_answered)
+	for (size_t i = 0; i < l->consumers_len; i++) {
+		if (!l->consumers[i]->is_answered)
 			return false;
 	}
 	return true;
@@ -475,18 +474,10 @@ static void on_method(struct broker_consumer *c, const amqp_method_t *method)
 	}
 }
 
-static struct broker_consumer *by_channel(const struct link *l, uint16_t channel)
-{
-	struct broker_consumer *c = l->consumers;
-
-	while (c && c->channel != channel)
-		c = c->next;
-	return c;
-}
-
 void link_consume_frame(struct link *l, const amqp_frame_t *frame)
 {
-	struct broker_consumer *c = by_channel(l, frame->channel);
+	size_t i = (size_t)frame->channel - CHANNEL_CONSUME;
+	struct broker_consumer *c = i < l->consumers_len ? l->consumers[i] : NULL;
 
 	if (!c)
 		return;
@@ -509,7 +500,8 @@ void link_consume_frame(struct link *l, const amqp_frame_t *frame)
 void link_consume_lost(struct link *l)
 {
 	l->dirty = NULL;
-	for (struct broker_consumer *c = l->consumers; c; c = c->next) {
+	for (size_t i = 0; i < l->consumers_len; i++) {
+		struct broker_consumer *c = l->consumers[i];
 		bool was_open = c->is_open;
 
 		close_channel(c);
@@ -523,9 +515,8 @@ void link_consume_lost(struct link *l)
 
 void link_consume_done(struct link *l)
 {
-	for (struct broker_consumer *c = l->consumers, *next; c; c = next) {
-		next = c->next;
-		forget_unsettled(c);
-		consumer_free(c);
+	for (size_t i = 0; i < l->consumers_len; i++) {
+		forget_unsettled(l->consumers[i]);
+		consumer_free(l->consumers[i]);
 	}
 }

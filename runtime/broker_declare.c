@@ -7,8 +7,6 @@
 
 #include "runtime/broker_internal.h"
 
-enum { ARGS_MAX = 16 };
-
 static bool is_same_binding(const struct broker_declaration *a, const struct broker_declaration *b)
 {
 	return a->kind == BROKER_BINDING && b->kind == BROKER_BINDING && strcmp(a->name, b->name) == 0 &&
@@ -82,9 +80,7 @@ void link_declare_add(struct link *l, struct declaration *d)
 static void make_args(const struct link *l, const struct broker_declaration *what,
 	amqp_table_entry_t *entries, amqp_table_t *out)
 {
-	size_t len = what->args_len < ARGS_MAX ? what->args_len : ARGS_MAX;
-
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0; i < what->args_len; i++) {
 		const struct broker_arg *a = &what->args[i];
 
 		entries[i].key = bytes_text(a->name);
@@ -96,7 +92,7 @@ static void make_args(const struct link *l, const struct broker_declaration *wha
 			entries[i].value.value.i64 = a->number;
 		}
 	}
-	*out = (amqp_table_t){.num_entries = (int)len, .entries = entries};
+	*out = (amqp_table_t){.num_entries = (int)what->args_len, .entries = entries};
 }
 
 static void send_exchange(struct link *l, const struct declaration *d)

@@ -13,7 +13,6 @@
 enum {
 	GOODBYE_MS = 300, /* to wait for the broker's word at the end */
 	CONNECT_DEFAULT_MS = 5000,
-	CHANNEL_MAX = 2047,
 };
 
 int link_parse_url(struct link *l, const char *url)

@@ -1,6 +1,6 @@
 /*
- * What the files of the broker module share. Two sides: the loop side (broker.c, struct broker) and the thread side
- * (all the others, struct link), which owns rabbitmq-c. They share nothing but parcels in two mailboxes and the few
+ * What the files of the broker module share. Two sides: the loop side (struct broker, see broker_loop.h) and the thread
+ * side (struct link, the rest), which owns rabbitmq-c. They share nothing but parcels in two mailboxes and the few
  * fields marked as shared; a parcel belongs to the side that holds it.
  */
 #ifndef RUNTIME_BROKER_INTERNAL_H
@@ -23,7 +23,10 @@ enum {
 	CHANNEL_PUBLISH,
 	CHANNEL_QUERY,
 	CHANNEL_CONSUME, /* the first consumer's; the others follow */
+	CONSUMERS_MAX = 1024,
+	CHANNEL_MAX = CHANNEL_CONSUME + CONSUMERS_MAX,
 	PUBLISH_BUCKETS = 1024,
+	ARGS_MAX = 16, /* of a declaration */
 };
 
 #define CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
@@ -49,6 +52,7 @@ struct parcel {
 
 /* Whatever it is: what nobody will handle any more. */
 void parcel_free(struct parcel *parcel);
+void parcel_free_all(struct mail *chain);
 
 /*
  * Who decides how a publish ended: the thread takes it from WAITING to WRITTEN before the first byte, the loop from
@@ -203,7 +207,7 @@ struct broker_consumer {
 	bool exclusive, no_ack, stream_from_first;
 	/* thread */
 	struct link *link;
-	struct broker_consumer *next, *dirty_next;
+	struct broker_consumer *dirty_next;
 	uint16_t channel;
 	uint16_t prefetch;
 	bool is_wanted;
@@ -298,8 +302,9 @@ struct link {
 	struct link_declarer declarer;
 	struct link_publisher publisher;
 	struct link_querier querier;
-	struct broker_consumer *consumers, *dirty;
+	struct broker_consumer *consumers[CONSUMERS_MAX]; /* by channel */
 	uint16_t consumers_len;
+	struct broker_consumer *dirty;
 	int64_t consume_ms; /* when a consumer wants looking at */
 };
 

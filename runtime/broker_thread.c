@@ -55,7 +55,7 @@ void parcel_free(struct parcel *parcel)
 	}
 }
 
-static void free_mail(struct mail *mail)
+void parcel_free_all(struct mail *mail)
 {
 	while (mail) {
 		struct mail *next = mail->next;
@@ -68,7 +68,7 @@ static void free_mail(struct mail *mail)
 static void free_mailbox(struct mailbox *m)
 {
 	if (m)
-		free_mail(mailbox_take(m));
+		parcel_free_all(mailbox_take(m));
 	mailbox_free(m);
 }
 
@@ -118,7 +118,7 @@ void link_unref(struct link *l)
 	if (!l || atomic_fetch_sub(&l->refs, 1) > 1)
 		return;
 	*l->home_end = NULL;
-	free_mail(l->home);
+	parcel_free_all(l->home);
 	free_mailbox(l->inbox);
 	free_mailbox(l->outbox);
 	link_publish_done(l);
