@@ -29,8 +29,8 @@ static void others_are_refused_with_a_reason(void **state)
 		"http://", "http://:80/", "http://user@example.com/", "http://user:secret@example.com/",
 		"http://:secret@example.com/", "http://exam ple.com/", "http://example.com/\r\nX: y",
 		"http://example.com/\t",
-		"http://b\xc3\xbc"
-		"cher.example/",
+		("http://b\xc3\xbc"
+		 "cher.example/"),
 		"http://example.com:99999/", "http://example.com:http/", "http://[::1/"};
 
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
