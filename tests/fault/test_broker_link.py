@@ -1,5 +1,7 @@
 """runtime/broker alone, driven through broker_probe: what it does when the broker or the way to it breaks."""
+import asyncio
 import os
+import ssl
 import subprocess
 import threading
 from urllib.parse import urlsplit
@@ -7,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lib.paths import BIN
+from lib.ports import free_port
 from lib.proxy import DOWN, UP, FaultProxy
 from lib.service import SANITIZER_ENV
 from lib.wait import eventually
@@ -20,10 +23,10 @@ QUEUE = "probe"
 class Probe:
     """The program, and all that it has said."""
 
-    def __init__(self, url, heartbeat=10):
+    def __init__(self, url, heartbeat=10, env=None):
         self._process = subprocess.Popen(
             [PROBE, url, str(heartbeat)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, env={**os.environ, **SANITIZER_ENV})
+            text=True, env={**os.environ, **SANITIZER_ENV, **(env or {})})
         self.events = []
         self.log = ""
         self._threads = [threading.Thread(target=read, daemon=True) for read in (self._read_events, self._read_log)]
@@ -86,8 +89,8 @@ class Probe:
 def make_probe():
     probes = []
 
-    def make(url, heartbeat=10):
-        probes.append(Probe(url, heartbeat))
+    def make(url, heartbeat=10, env=None):
+        probes.append(Probe(url, heartbeat, env))
         return probes[-1]
 
     yield make
@@ -278,6 +281,21 @@ def test_an_alarm_blocks_publishing_and_nothing_is_lost(publisher, own_broker, o
     eventually(lambda: sorted(consumer.delivered()) == list(range(30)))
 
 
+def test_a_long_alarm_does_not_cost_the_connection(make_probe, own_vhost, own_broker):
+    probe = make_probe(own_vhost.url, heartbeat=1)
+    probe.say("queue", QUEUE, "quorum")
+    probe.say("start")
+    probe.await_state("up")
+    own_broker.set_alarm(True)
+    probe.publish(50, QUEUE, "until", 0)
+    probe.await_state("blocked")
+    probe.say("stall", 5000)
+    eventually(lambda: probe.of("stalled"), timeout=20)
+    own_broker.set_alarm(False)
+    assert confirmed(probe.await_outcomes(50)) == set(range(50))
+    assert [state for state, _ in probe.of("state")] == ["up", "blocked", "up"]
+
+
 def test_an_outcome_comes_in_time_under_an_alarm(publisher, own_broker):
     own_broker.set_alarm(True)
     publisher.publish(200, QUEUE, "once", 500, 1000)
@@ -442,3 +460,94 @@ def test_a_publish_that_is_not_permitted_is_nacked(publisher, make_probe, poor_u
     assert probe.await_outcomes(1)[0][0] == "nacked"
     probe.publish(1, QUEUE)
     assert confirmed(probe.await_outcomes(2)) == {1}
+
+
+# TLS.
+
+class TlsFront:
+    """Takes TLS and passes the plain bytes on to a port of 127.0.0.1."""
+
+    def __init__(self, certificate, key, port):
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key)
+        self._target = port
+        self.port = free_port()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._context), self._loop).result(10)
+
+    async def _serve(self, from_client, to_client):
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+        await asyncio.gather(self._pump(from_client, to_server), self._pump(from_server, to_client))
+
+    @staticmethod
+    async def _pump(source, sink):
+        try:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        except OSError:
+            pass
+        sink.close()
+
+    def close(self):
+        self._loop.call_soon_threadsafe(self._server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+
+def make_certificate(folder, host):
+    certificate, key = folder / f"{host}.pem", folder / f"{host}.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-out", certificate, "-keyout", key],
+        check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.fixture
+def tls(own_vhost, own_broker, tmp_path):
+    """tls(host in the certificate) gives (amqps URL for localhost, the certificate)."""
+    fronts = []
+
+    def make(host):
+        certificate, key = make_certificate(tmp_path, host)
+        fronts.append(TlsFront(certificate, key, own_broker.port))
+        path = urlsplit(own_vhost.url).path
+        return f"amqps://guest:guest@localhost:{fronts[-1].port}{path}", certificate
+
+    yield make
+    for front in fronts:
+        front.close()
+
+
+def test_messages_travel_over_tls(tls, make_probe):
+    url, certificate = tls("localhost")
+    probe = make_probe(url, env={"SSL_CERT_FILE": str(certificate)})
+    probe.say("queue", QUEUE, "quorum")
+    probe.say("consume", QUEUE, 50, "ack")
+    probe.say("start")
+    probe.await_state("up")
+    probe.publish(300, QUEUE, "until", 0, 40_000)
+    assert confirmed(probe.await_outcomes(300)) == set(range(300))
+    eventually(lambda: probe.delivered() == list(range(300)))
+
+
+def test_a_certificate_nobody_vouches_for_is_refused(tls, make_probe):
+    url, _ = tls("localhost")
+    probe = make_probe(url)
+    probe.say("start")
+    eventually(lambda: probe.of("state"))
+    assert probe.of("state")[-1][0] == "down"
+    assert "SSL_CERT_FILE" in probe.of("state")[-1][1]
+
+
+def test_a_certificate_for_another_host_is_refused(tls, make_probe):
+    url, certificate = tls("elsewhere.example")
+    probe = make_probe(url, env={"SSL_CERT_FILE": str(certificate)})
+    probe.say("start")
+    eventually(lambda: probe.of("state"))
+    assert probe.of("state")[-1][0] == "down"
+    assert "host name" in probe.of("state")[-1][1]
