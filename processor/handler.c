@@ -233,8 +233,8 @@ static void on_durable_lost(struct handler *h)
 
 	forget_waiting(h, WAITING_REDELIVERED);
 	forget_waiting(h, WAITING_FRESH);
-	TAILQ_FOREACH(r, &h->active, active)
-	run_forget_stale(r);
+	for (r = TAILQ_FIRST(&h->active); r; r = TAILQ_NEXT(r, active))
+		run_forget_stale(r);
 	h->admission.is_careful = true;
 	apply_prefetch(h);
 }
@@ -380,6 +380,18 @@ static void return_waiting(struct handler *h, enum waiting line)
 	}
 }
 
+static void return_stuck(struct handler *h)
+{
+	struct run *r;
+	struct run *next;
+
+	for (r = TAILQ_FIRST(&h->active); r; r = next) {
+		next = TAILQ_NEXT(r, active);
+		if (run_is_stuck(r))
+			run_return(r);
+	}
+}
+
 void handler_stop(struct handler *h)
 {
 	h->is_stopping = true;
@@ -390,6 +402,7 @@ void handler_stop(struct handler *h)
 	h->durable.consumer = h->inlined.consumer = NULL;
 	return_waiting(h, WAITING_REDELIVERED);
 	return_waiting(h, WAITING_FRESH);
+	return_stuck(h);
 }
 
 void handler_interrupt(struct handler *h)

@@ -128,16 +128,15 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	struct processor *p = arg;
 	bool is_late = clock_mono_ms() >= p->drain_until_ms;
 
-	if (!p->are_kinds_stopped && are_handlers_idle(p))
-		stop_kinds(p);
-	else if (!p->are_kinds_stopped && is_late && !p->is_interrupted)
-		interrupt(p);
-	else if (!p->are_kinds_stopped && is_late)
-		stop_kinds(p);
-	if (p->are_kinds_stopped && (is_late || reaper_children(p->reaper) == 0))
+	if (p->are_kinds_stopped && (is_late || reaper_children(p->reaper) == 0)) {
 		service_stopped(p->service);
-	else
-		timer_arm(p->drain_timer, LOOK_MS);
+		return;
+	}
+	if (!p->are_kinds_stopped && (are_handlers_idle(p) || (is_late && p->is_interrupted)))
+		stop_kinds(p);
+	else if (!p->are_kinds_stopped && is_late)
+		interrupt(p);
+	timer_arm(p->drain_timer, reaper_children(p->reaper) || !p->are_kinds_stopped ? LOOK_MS : 0);
 }
 
 static void processor_stop(void *self)

@@ -70,13 +70,14 @@ void recent_free(struct recent *r)
 /* Chains hold index + 1, so that zeroed buckets are empty. */
 static void forget_oldest(struct recent *r)
 {
-	struct entry *e = &r->ring[r->first];
+	const struct entry *e = &r->ring[r->first];
 	uint32_t *link = bucket_of(r, &e->id, e->number);
 
 	while (*link != r->first + 1)
 		link = &r->ring[*link - 1].next;
 	*link = e->next;
-	r->first = (r->first + 1) % r->max;
+	if (++r->first == r->max)
+		r->first = 0;
 	r->len--;
 }
 
@@ -102,7 +103,9 @@ void recent_add(struct recent *r, const struct id *id, uint32_t number, int64_t 
 		return;
 	if (r->len == r->max)
 		forget_oldest(r);
-	i = (r->first + r->len++) % r->max;
+	i = r->first + r->len++;
+	if (i >= r->max)
+		i -= r->max;
 	r->ring[i] =
 		(struct entry){.id = *id, .number = number, .next = *bucket, .until_ms = now_ms + r->ttl_ms};
 	*bucket = i + 1;

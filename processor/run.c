@@ -112,6 +112,11 @@ void run_return(struct run *r)
 	run_settle(r, put_back);
 }
 
+bool run_is_stuck(const struct run *r)
+{
+	return r->returns > 0 && !r->is_publishing;
+}
+
 int run_join(struct run *r, struct broker_delivery *d)
 {
 	struct joined *j = calloc(1, sizeof *j);
@@ -326,6 +331,10 @@ static void log_undeliverable(const struct run *r, const char *event)
 static void on_returned(struct run *r)
 {
 	r->returns++;
+	if (r->handler->is_stopping) {
+		run_settle(r, put_back);
+		return;
+	}
 	if (r->returns > RETURNS_MAX) {
 		log_undeliverable(r, "reply_given_up");
 		run_settle(r, give_up);
@@ -341,6 +350,7 @@ static void on_reply_ended(enum broker_outcome outcome, void *arg)
 	struct run *r = arg;
 	struct handler *h = r->handler;
 
+	r->is_publishing = false;
 	switch (outcome) {
 	case BROKER_CONFIRMED:
 		recent_add(h->processor->finished, &r->live.id, r->live.attempt, clock_mono_ms());
@@ -377,7 +387,9 @@ static void publish_reply(struct run *r)
 		return;
 	}
 	m.mandatory = m.until_confirmed = true;
-	if (broker_publish(service_of(r)->publish, &m, on_reply_ended, r) < 0)
+	if (broker_publish(service_of(r)->publish, &m, on_reply_ended, r) == 0)
+		r->is_publishing = true;
+	else
 		set_timer(r, PUBLISH_AGAIN_MS);
 }
 

@@ -33,6 +33,8 @@ struct joined {
 	struct broker_delivery *delivery;
 };
 
+SLIST_HEAD(joined_list, joined);
+
 struct run {
 	struct job job; /* first: a job is its run */
 	struct live_entry live;
@@ -46,7 +48,7 @@ struct run {
 	struct request request;
 	struct terms terms;
 	struct broker_delivery *delivery; /* the bytes of the request */
-	SLIST_HEAD(, joined) joined;
+	struct joined_list joined;
 	struct event *timer;	    /* made when a run does not end at once */
 	int64_t began_ms, began_us; /* since the epoch; monotonic */
 	int64_t timeout_ms;	    /* monotonic moments from here on; 0: none */
@@ -56,6 +58,7 @@ struct run {
 	size_t progress_len;
 	uint8_t *reply; /* until it is confirmed */
 	size_t reply_len;
+	bool is_publishing;
 	unsigned returns;
 };
 
@@ -64,8 +67,10 @@ struct run *run_new(
 	struct handler *h, bool is_inline, struct broker_delivery *d, const struct request *request);
 /* Frees without a word to the broker. */
 void run_free(struct run *r);
-/* Puts a waiting one back into its queue. */
+/* Puts one that waits, or is stuck, back into its queue. */
 void run_return(struct run *r);
+/* Its reply came back, and it pauses before the next try. */
+bool run_is_stuck(const struct run *r);
 /* The same request came again. Owns the delivery. 0 or -ENOMEM. */
 int run_join(struct run *r, struct broker_delivery *d);
 /* Lets go of joined deliveries whose connection is gone. Returns how many. */

@@ -392,3 +392,58 @@ def test_many_fast_requests_pass(rig):
     for n, task_id in enumerate(sent):
         assert r.await_reply(task_id)["result"] == b"%d" % n
     r.await_acked("echo")
+
+
+def test_two_processors_share_the_work(rig):
+    r = rig([{**SLEEP, "concurrency": 2}])
+    r.stack.add("processor", "second")
+    r.stack.await_ready("second")
+    sent = [r.send("sleep", b'{"ms": 300}') for _ in range(12)]
+    workers = {r.await_reply(task_id)["worker"] for task_id in sent}
+    assert len(workers) == 2
+    r.await_acked("sleep")
+
+
+def test_slow_tasks_are_not_hoarded(rig):
+    r = rig([{**SLEEP, "concurrency": 2}])
+    for _ in range(20):
+        r.send("sleep", b'{"ms": 400}')
+    eventually(lambda: r.metric("postback_processor_tasks_total", outcome="succeeded") >= 4)
+    assert r.metric("postback_processor_prefetch", task="sleep") <= 3
+    assert r.vhost.queues()["postback.tasks.sleep"]["ready"] > 5
+
+
+def test_the_prefetch_grows_for_fast_tasks(rig):
+    r = rig([{**ECHO, "concurrency": 4}])
+    for _ in range(3):
+        for task_id in [r.send("echo", b"x") for _ in range(100)]:
+            r.await_reply(task_id)
+    assert r.metric("postback_processor_prefetch", task="echo") > 32
+
+
+def test_killed_again_and_again_every_request_is_answered(rig):
+    r = rig([{"task": "work", "exec": ["/bin/sh", "-c", "sleep 0.02; cat"], "concurrency": 4}, {**ECHO, "concurrency": 4}])
+    service = r.stack.processor
+    sent = {}
+    for kill in range(6):
+        for n in range(25):
+            payload = b"%d.%d" % (kill, n)
+            sent[r.send("work" if n % 2 else "echo", payload)] = payload
+        eventually(lambda: r.metric("postback_processor_tasks_total") > 0)
+        service.kill()
+        service.start()
+    for task_id, payload in sent.items():
+        assert r.await_reply(task_id, timeout=60)["result"] == payload
+    for task in ("work", "echo"):
+        r.await_acked(task)
+    # Twice is allowed when a kill came between reply and ack, but it is the same answer.
+    assert all({reply["result"] for reply in r.said(task_id, *FINAL)} == {payload} for task_id, payload in sent.items())
+    assert not r.amqp.depth("postback.dead")
+
+
+def test_a_reply_nobody_takes_does_not_hold_up_the_end(rig):
+    r = rig([ECHO], processor={"drain": "30s"})
+    r.publish("echo", r.request("echo", b"?"), reply_to="gone")
+    eventually(lambda: r.metric("postback_processor_unconfirmed", task="echo") == 1)
+    r.stack.processor.stop(timeout=10)
+    assert r.vhost.queues()["postback.tasks.echo"]["ready"] == 1
