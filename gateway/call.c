@@ -253,6 +253,8 @@ void call_on_gone(struct call *c, void (*cb)(struct call *c, void *arg), void *a
 {
 	c->on_gone = cb;
 	c->on_gone_arg = arg;
+	if (c->conn)
+		conn_watch(c->conn, cb != NULL);
 }
 
 bool call_is_gone(const struct call *c)

@@ -69,7 +69,10 @@ void call_problem(struct call *c, enum problem problem, const char *field, const
 void call_problem_with(
 	struct call *c, enum problem problem, const char *field, const char *members, const char *detail);
 
-/* Calls cb when the client leaves before the answer. One a call; NULL takes it back. */
+/*
+ * Calls cb, from the loop, when the client leaves before the answer. One a call; NULL takes it back. For calls that wait
+ * long: a client that has only closed its sending side counts as leaving, while one without a cb is still answered.
+ */
 void call_on_gone(struct call *c, void (*cb)(struct call *c, void *arg), void *arg);
 bool call_is_gone(const struct call *c);
 

@@ -52,8 +52,15 @@ struct conn {
 	bool expects_keep_alive; /* an HTTP/1.0 client that wants to be told */
 	bool is_head_request;
 	bool is_without_body;
+	bool has_eof;			/* the client says no more */
+	bool is_watched;		/* and that means that it has left */
 	struct bufferevent *bev;	/* evhttp's: the filter */
 	struct bufferevent *underlying; /* the socket's */
+	struct {
+		bufferevent_data_cb read, write;
+		bufferevent_event_cb event;
+		void *arg;
+	} filter; /* the filter's own callbacks on the socket */
 	struct evhttp_connection *evcon;
 	int fd;
 	struct event timer;
@@ -179,6 +186,10 @@ static void close_now(struct conn *c)
 
 static void linger(struct conn *c)
 {
+	if (c->has_eof) {
+		close_now(c);
+		return;
+	}
 	shutdown(c->fd, SHUT_WR);
 	enter(c, CONN_LINGERING);
 }
@@ -264,6 +275,7 @@ static void take_head(struct conn *c, struct evbuffer *dst)
 	c->is_head_request = h->method == CALL_HEAD;
 	c->is_last = !h->is_kept || g->on_drained;
 	c->expects_keep_alive = h->is_kept && h->minor == 0;
+	c->is_watched = false;
 	c->is_without_body = is_worth_asking(h) && !g->wants_body(c, h, g->arg);
 	if (c->is_without_body) {
 		c->is_last = true;
@@ -624,6 +636,26 @@ static void adopt(struct conn *c)
 		close_now(c);
 }
 
+static bool has_input(const struct conn *c)
+{
+	return evbuffer_get_length(bufferevent_get_input(c->underlying)) > 0;
+}
+
+static bool is_over(const struct conn *c)
+{
+	switch (c->state) {
+	case CONN_IDLE: return c->guard->on_drained || (c->has_eof && !has_input(c));
+	case CONN_HEAD:
+	case CONN_BODY: return c->has_eof;
+	case CONN_BUSY: return c->has_eof && c->is_watched;
+	case CONN_LINGERING: return c->lingered > LINGER_BYTES;
+	case CONN_SENDING:
+	case CONN_REFUSING:
+	case CONN_CLOSED: return false;
+	}
+	return false;
+}
+
 static void on_pump(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
@@ -632,14 +664,41 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 		adopt(c);
 	if (!c->evcon || c->state == CONN_CLOSED)
 		return;
-	if (c->state == CONN_LINGERING && c->lingered > LINGER_BYTES)
-		close_now(c);
-	else if (c->state == CONN_IDLE && c->guard->on_drained)
-		close_now(c);
-	else if (c->state == CONN_IDLE && evbuffer_get_length(bufferevent_get_input(c->underlying)) > 0)
+	if (c->state == CONN_IDLE && !c->guard->on_drained && has_input(c))
 		bufferevent_trigger(c->underlying, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+	if (is_over(c))
+		close_now(c);
 	else if (unsent(c) == 0)
 		sent(c);
+}
+
+/* ---- between the socket and the filter ---- */
+
+static void on_socket_read(struct bufferevent *underlying, void *arg)
+{
+	struct conn *c = arg;
+
+	c->filter.read(underlying, c->filter.arg);
+}
+
+static void on_socket_write(struct bufferevent *underlying, void *arg)
+{
+	struct conn *c = arg;
+
+	c->filter.write(underlying, c->filter.arg);
+}
+
+/* A client may end its stream and still read: evhttp would take that for the end of everything. */
+static void on_socket_event(struct bufferevent *underlying, short what, void *arg)
+{
+	struct conn *c = arg;
+	bool is_eof = (what & BEV_EVENT_EOF) && (what & BEV_EVENT_READING);
+	bool is_answered = c->state == CONN_SENDING || c->state == CONN_REFUSING ||
+			   (c->state == CONN_BUSY && !c->is_watched);
+
+	c->has_eof |= is_eof;
+	if (!is_eof || !is_answered)
+		c->filter.event(underlying, what, c->filter.arg);
 }
 
 static void guard_release(struct guard *g)
@@ -720,6 +779,8 @@ static int open_buffers(struct conn *c)
 		bufferevent_free(c->underlying);
 		return -ENOMEM;
 	}
+	bufferevent_getcb(c->underlying, &c->filter.read, &c->filter.write, &c->filter.event, &c->filter.arg);
+	bufferevent_setcb(c->underlying, on_socket_read, on_socket_write, on_socket_event, c);
 	evbuffer_add_cb(bufferevent_get_output(c->underlying), on_output, c);
 	return 0;
 }
@@ -809,6 +870,13 @@ size_t conn_take_charge(struct conn *c)
 	c->charge = 0;
 	c->body_len = 0;
 	return len;
+}
+
+void conn_watch(struct conn *c, bool is_long)
+{
+	c->is_watched = is_long;
+	if (is_long && c->has_eof)
+		event_active(&c->pump, EV_TIMEOUT, 0);
 }
 
 void conn_on_gone(struct conn *c, void (*cb)(void *arg), void *arg)

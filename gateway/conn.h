@@ -81,6 +81,11 @@ size_t conn_take_charge(struct conn *c);
 /* `cb` is called once when the client has left; the request is the caller's then (evhttp_request_free), the conn gone. */
 void conn_on_gone(struct conn *c, void (*cb)(void *arg), void *arg);
 /*
+ * While an answer may be long in coming, a client that ends its stream has left. Otherwise, and at first, it gets the
+ * answers to what it has sent: some say all and close their side before they read.
+ */
+void conn_watch(struct conn *c, bool is_long);
+/*
  * Sends the answer: what stands in the request's output headers, with Connection added where it is needed. `body` is
  * emptied; may be NULL. The request and the conn are the guard's again. `charge` bytes of the budget are given back when
  * it has been sent.

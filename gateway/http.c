@@ -92,11 +92,13 @@ void http_date(char text[HTTP_DATE_LEN + 1])
 
 void request_id_make(char id[REQUEST_ID_LEN + 1])
 {
+	static const char digits[] = "0123456789abcdef";
 	uint8_t bytes[REQUEST_ID_LEN / 2];
 
 	random_fill(bytes, sizeof bytes);
-	for (size_t i = 0; i < sizeof bytes; i++)
-		snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+	for (size_t i = 0; i < REQUEST_ID_LEN; i++)
+		id[i] = digits[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
+	id[REQUEST_ID_LEN] = '\0';
 }
 
 bool request_id_is_sane(struct slice id)

@@ -1,5 +1,6 @@
 """HTTP as honest clients speak it."""
 import json
+import socket
 
 import pytest
 import requests
@@ -131,6 +132,30 @@ def test_answers_bear_what_they_must(probe):
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["date"].endswith(" GMT")
     assert "server" not in headers
+
+
+def test_a_client_that_says_all_and_closes_its_side_is_answered(probe):
+    with probe.connect() as connection:
+        connection.send(b"".join(request(target=f"/v1/say/{i}") for i in range(100)))
+        connection.socket.shutdown(socket.SHUT_WR)
+        for i in range(100):
+            assert json.loads(connection.response()[2])["name"] == str(i)
+        assert connection.is_closed()
+    with probe.connect() as connection:
+        connection.send(request(target=f"/v1/much?size={16 << 20}"))
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert len(connection.response()[2]) == 16 << 20
+        assert connection.is_closed()
+    with probe.connect() as connection:
+        connection.send(request() + b"GET /li")
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.response()[0] == 200
+        assert connection.is_closed()
+    with probe.connect() as connection:
+        connection.send("nonsense\r\n")
+        connection.socket.shutdown(socket.SHUT_WR)
+        is_problem(connection.response(), 400, "bad-request")
+        assert connection.is_closed()
 
 
 def test_a_client_library_keeps_its_connection(probe):
