@@ -85,7 +85,9 @@ uint32_t http_retry_after_ms(struct slice value, int64_t now_ms)
 	text[value.len] = '\0';
 	seconds = strtol(text, &end, 10);
 	if (end != text && *end == '\0')
-		return seconds < 0 ? 0 : at_most_a_day(seconds > DAY_MS / 1000 ? DAY_MS : (int64_t)seconds * 1000);
+		return seconds < 0
+			       ? 0
+			       : at_most_a_day(seconds > DAY_MS / 1000 ? DAY_MS : (int64_t)seconds * 1000);
 	date = curl_getdate(text, NULL);
 	return date < 0 ? 0 : at_most_a_day((int64_t)date * 1000 - now_ms);
 }
