@@ -4,12 +4,16 @@
 #include "proto/topology.h"
 #include "runtime/clock.h"
 
-enum { CONTROL_MAX = 256 };
+enum { CONTROL_MAX = 256, LOG_EVERY_MS = 1000 };
 
 static void on_published(enum broker_outcome outcome, void *arg)
 {
-	if (outcome != BROKER_CONFIRMED)
-		log_warn("cancel_not_published", LOG_TEXT("outcome", broker_outcome_name(outcome)));
+	static struct log_gate gate;
+	unsigned suppressed;
+
+	if (outcome != BROKER_CONFIRMED && log_gate_pass(&gate, LOG_EVERY_MS, &suppressed))
+		log_warn("cancel_not_published", LOG_TEXT("outcome", broker_outcome_name(outcome)),
+			LOG_INT("suppressed", suppressed));
 }
 
 int control_cancel(struct gateway *g, const struct id *id, broker_publish_cb *cb, void *arg)

@@ -86,11 +86,12 @@ static void answer_failure(const struct reply *reply, const struct call *call, s
 
 void sync_answer_reply(const struct reply *reply, const struct call *call, struct answer *a)
 {
-	a->fate = ANSWER_KEEP;
 	if (reply->kind == REPLY_SUCCEEDED)
 		answer_foreign(a, 200, reply->content_type, reply->result);
 	else
 		answer_failure(reply, call, a);
+	/* Out of time is the same whether the handler or the gateway looked at the clock first. */
+	a->fate = a->status == 504 && !a->is_foreign ? ANSWER_UNKNOWN : ANSWER_KEEP;
 }
 
 /* ---- no reply ---- */
