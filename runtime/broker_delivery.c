@@ -24,7 +24,7 @@ static bool is_key(const amqp_table_entry_t *e, const char *name)
 static void take_number(const amqp_field_value_t *v, int64_t *out)
 {
 	switch (v->kind) {
-	case AMQP_FIELD_KIND_I8: *out = v->value.i8; break;
+	case AMQP_FIELD_KIND_I8: *out = (int)v->value.i8; break;
 	case AMQP_FIELD_KIND_U8: *out = v->value.u8; break;
 	case AMQP_FIELD_KIND_I16: *out = v->value.i16; break;
 	case AMQP_FIELD_KIND_U16: *out = v->value.u16; break;

@@ -52,7 +52,7 @@ struct parcel {
 
 /* Whatever it is: what nobody will handle any more. */
 void parcel_free(struct parcel *parcel);
-void parcel_free_all(struct mail *chain);
+void parcel_free_all(struct mail *mail);
 
 /*
  * Who decides how a publish ended: the thread takes it from WAITING to WRITTEN before the first byte, the loop from
@@ -311,7 +311,7 @@ struct link {
 /* broker_thread.c. link_new takes 1 reference; the last one frees everything that the link holds. */
 int link_new(const struct broker_options *opt, struct link **out);
 void link_unref(struct link *l);
-void *link_run(void *l);
+void *link_run(void *arg);
 /* The connection is of no use any more; the first reason stays. */
 void link_lose(struct link *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void link_send_home(struct link *l, struct parcel *parcel);
@@ -349,7 +349,7 @@ int64_t link_publish_due(const struct link *l);
 
 /* broker_consume.c */
 void link_consume_wish(struct link *l, struct broker_consumer *c);
-void link_consume_settle(struct link *l, struct delivery *d);
+void link_consume_settle(struct link *l, struct delivery *v);
 void link_consume_flush(struct link *l);
 void link_consume_run(struct link *l, int64_t now_ms);
 void link_consume_frame(struct link *l, const amqp_frame_t *frame);

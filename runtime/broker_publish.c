@@ -215,7 +215,7 @@ static void make_properties(const struct link_publisher *r, const struct publish
 static void write_one(struct link *l, struct publish *p)
 {
 	struct link_publisher *r = &l->publisher;
-	struct property_memory memory;
+	struct property_memory memory = {0};
 	amqp_basic_properties_t properties;
 	int rc;
 

@@ -50,7 +50,7 @@ void parcel_free(struct parcel *parcel)
 	case PARCEL_DECLARE:
 	case PARCEL_STATE:
 	case PARCEL_CONSUMING: free(parcel); break;
-	case PARCEL_STOP: break;
+	case PARCEL_STOP:
 	case PARCEL_KINDS: break;
 	}
 }
@@ -142,12 +142,11 @@ void link_lose(struct link *l, const char *format, ...)
 {
 	va_list args;
 
-	if (l->is_lost)
-		return;
-	l->is_lost = true;
 	va_start(args, format);
-	vsnprintf(l->why, sizeof l->why, format, args);
+	if (!l->is_lost)
+		vsnprintf(l->why, sizeof l->why, format, args);
 	va_end(args);
+	l->is_lost = true;
 }
 
 void link_send_home(struct link *l, struct parcel *parcel)

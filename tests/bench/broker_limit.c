@@ -292,15 +292,16 @@ static double run_trips(const struct options *o, const struct names *names, amqp
 	uint64_t trips = 0, warm = 0;
 	struct side in = {.conn = connect_to(o->url), .on_message = count, .arg = &trips};
 	struct side out = {.conn = connect_to(o->url), .on_message = on_no_message};
-	double start = now_s();
+	double start = now_s(), took = 0;
 
 	select_confirms(out.conn);
 	consume(in.conn, names->reply, false);
-	for (double took = 0; took < o->seconds * 1.1; took = now_s() - start) {
+	while (took < o->seconds * 1.1) {
 		while (out.published - lesser(trips, out.confirmed) < o->in_flight)
 			publish(&out, names->request, body, true);
 		wait_for_any(&in, &out);
 		ack(&in, in.in.tag, trips == out.published);
+		took = now_s() - start;
 		if (took < o->seconds * 0.1)
 			warm = trips;
 	}

@@ -299,11 +299,14 @@ static const struct command {
 static void obey(struct probe *p, char *line)
 {
 	char *words[WORDS_MAX + 1] = {0};
+	char *save;
 	int len = 0;
 
-	for (char *save, *word = strtok_r(line, " ", &save); word && len < WORDS_MAX;
+	for (char *word = strtok_r(line, " ", &save); word && len < WORDS_MAX;
 		word = strtok_r(NULL, " ", &save))
 		words[len++] = word;
+	if (len == 0)
+		return;
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
 		if (len >= commands[i].words && strcmp(words[0], commands[i].name) == 0) {
 			commands[i].run(p, words);

@@ -1,9 +1,11 @@
 /* Against a real RabbitMQ: that of POSTBACK_TEST_AMQP_URL, or a private one that script/rabbitmq starts. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <amqp.h>
@@ -225,14 +227,14 @@ static void on_info(int rc, const struct broker_queue_info *info, void *arg)
 	r->infos++;
 }
 
-#define AWAIT(r, condition)                                                            \
-	do {                                                                           \
-		int64_t until_ = clock_mono_ms() + PATIENCE_MS;                        \
-		while (!(condition) && clock_mono_ms() < until_)                       \
-			event_base_loop(loop_base((r)->loop), EVLOOP_ONCE);            \
-		if (!(condition))                                                      \
-			fail_msg("not in time: %s (last: %s, %d)", #condition, r->why, \
-				(int)(r)->info.messages);                              \
+#define AWAIT(r, condition)                                                              \
+	do {                                                                             \
+		int64_t until_ = clock_mono_ms() + PATIENCE_MS;                          \
+		while (!(condition) && clock_mono_ms() < until_)                         \
+			event_base_loop(loop_base((r)->loop), EVLOOP_ONCE);              \
+		if (!(condition))                                                        \
+			fail_msg("not in time: %s (last: %s, %d)", #condition, (r)->why, \
+				(int)(r)->info.messages);                                \
 	} while (0)
 
 static struct broker *new_broker(struct rig *r, const char *to)
@@ -1199,6 +1201,38 @@ static void freed_with_everything_under_way(void **state)
 	assert_false(broker_delivery_is_live(r->taken.d[0]));
 }
 
+/* A listener whose queue is full lets a connect hang, as a firewall would; nothing can wake the thread then. */
+static void freed_while_the_connect_hangs(void **state)
+{
+	enum { FILLERS = 8 };
+	struct rig *r = *state;
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof addr;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fillers[FILLERS];
+	char to[64];
+	int64_t start_ms;
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+	for (int i = 0; i < FILLERS; i++) {
+		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		connect(fillers[i], (struct sockaddr *)&addr, len);
+	}
+	snprintf(to, sizeof to, "amqp://guest:guest@127.0.0.1:%d/", ntohs(addr.sin_port));
+	broker_free(r->broker);
+	r->broker = new_broker(r, to);
+	assert_int_equal(broker_start(r->broker), 0);
+	start_ms = clock_mono_ms();
+	broker_free(r->broker);
+	r->broker = NULL;
+	assert_true(clock_mono_ms() - start_ms < 2000);
+	for (int i = 0; i < FILLERS; i++)
+		close(fillers[i]);
+	close(listener);
+}
+
 static void freed_without_a_start(void **state)
 {
 	struct rig *r = *state;
@@ -1254,6 +1288,7 @@ int main(void)
 		TEST(freed_inside_a_publish_callback),
 		TEST(freed_inside_a_delivery_callback),
 		TEST(freed_with_everything_under_way),
+		TEST(freed_while_the_connect_hangs),
 		TEST(freed_without_a_start),
 	};
 
