@@ -11,6 +11,7 @@
 #include "runtime/clock.h"
 
 enum {
+	IN_FLIGHT_MAX = 2048,
 	PUBLISH_TIMEOUT_MS = 10000, /* well below the lease */
 	AGAIN_MS = 1000,
 	UNROUTABLE_BASE_MS = 1000,
@@ -27,7 +28,7 @@ struct publish {
 	int64_t due_at_ms;
 };
 
-static int start(struct service *s, void **self)
+static int start(struct service *s, const struct notifier_options *options, void **self)
 {
 	struct task_channel *c = calloc(1, sizeof *c);
 
@@ -38,11 +39,11 @@ static int start(struct service *s, void **self)
 	return 0;
 }
 
-static bool is_ready(void *self)
+static size_t capacity(void *self)
 {
 	struct task_channel *c = self;
 
-	return broker_state(c->service->publish) == BROKER_UP;
+	return broker_state(c->service->publish) == BROKER_UP ? IN_FLIGHT_MAX : 0;
 }
 
 /* Nobody consumes that name yet: waits as long as a task may wait in a queue, less and less eagerly. */
@@ -168,6 +169,6 @@ const struct channel channel_task = {
 	.name = "task",
 	.start = start,
 	.free = free,
-	.is_ready = is_ready,
+	.capacity = capacity,
 	.send = send_due,
 };

@@ -9,15 +9,24 @@
 #include "runtime/clock.h"
 
 /* Rows are looked for this often when nobody wakes the loop: gateways of other processes insert them too. */
-enum { LOOK_EVERY_MS = 100, IN_FLIGHT_MAX = 2048, RETRY_MS = 500 };
+enum { LOOK_EVERY_MS = 100, RETRY_MS = 500 };
 
-static const struct channel *const channels[] = {&channel_task};
+static const struct channel *const channels[] = {&channel_task, &channel_webhook};
 #define CHANNELS (sizeof channels / sizeof *channels)
 
-struct ticket {
+/* A channel with what is claimed for it: each claims for itself, so that the rows of one never wait for another's. */
+struct lane {
 	struct due *due;
-	struct ticket *next;
 	const struct channel *channel;
+	void *self;
+	size_t in_flight;
+	int64_t next_due_ms;
+	bool is_claiming, is_wanted;
+};
+
+struct ticket {
+	struct lane *lane;
+	struct ticket *next;
 	struct id row;
 	int64_t started_ms; /* monotonic */
 	enum store_due_end how;
@@ -31,21 +40,20 @@ struct ticket {
 struct due {
 	struct service *service;
 	struct store *store;
-	void *selves[CHANNELS];
+	struct lane lanes[CHANNELS];
 	uint64_t owner;
 	struct event *timer;
 	struct event *flush_timer;
 	uint64_t version;
-	int64_t next_due_ms;
-	size_t in_flight;
-	bool store_is_up, is_claiming, is_asking, is_wanted, is_stopping;
+	bool store_is_up, is_asking, is_stopping;
 	struct ticket *ended, **ended_tail; /* to be written down */
 	struct ticket *writing;		    /* being written down */
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
 
-static void claim(struct due *d);
+static void claim(struct lane *l);
+static void claim_wanted(struct due *d);
 
 static void schedule_flush(struct due *d)
 {
@@ -61,12 +69,36 @@ static void ticket_free(struct ticket *t)
 	free(t);
 }
 
+void ticket_begin(struct ticket *t)
+{
+	t->started_ms = clock_mono_ms();
+}
+
+static void count(const struct ticket *t)
+{
+	static const char *const outcomes[] = {[STORE_DUE_DONE] = "done",
+		[STORE_DUE_AGAIN] = "again",
+		[STORE_DUE_LATER] = "later",
+		[STORE_DUE_DEAD] = "dead"};
+	static const char *const deliveries[] = {[STORE_DUE_DONE] = "delivered",
+		[STORE_DUE_AGAIN] = "failed",
+		[STORE_DUE_LATER] = "put_off",
+		[STORE_DUE_DEAD] = "dead"};
+	struct metrics *m = t->lane->due->service->metrics;
+	const char *name = t->lane->channel->name;
+
+	metrics_add(m, NOTIFIER_DUE, 1, name, outcomes[t->how]);
+	if (!t->lane->channel->delivers)
+		return;
+	metrics_add(m, NOTIFIER_DELIVERIES, 1, name, deliveries[t->how]);
+	if (t->how != STORE_DUE_LATER)
+		metrics_observe(m, NOTIFIER_ATTEMPT_SECONDS, (double)t->took_ms / 1000, name);
+}
+
 void ticket_end(struct ticket *t, enum store_due_end how, int64_t again_ms, int32_t status, const char *error,
 	struct slice response)
 {
-	static const char *const names[] = {
-		[STORE_DUE_DONE] = "done", [STORE_DUE_AGAIN] = "again", [STORE_DUE_DEAD] = "dead"};
-	struct due *d = t->due;
+	struct due *d = t->lane->due;
 
 	t->how = how;
 	t->at_ms = clock_wall_ms();
@@ -78,7 +110,7 @@ void ticket_end(struct ticket *t, enum store_due_end how, int64_t again_ms, int3
 		memcpy(t->response, response.data, response.len);
 		t->response_len = response.len;
 	}
-	metrics_add(d->service->metrics, NOTIFIER_DUE, 1, t->channel->name, names[how]);
+	count(t);
 	*d->ended_tail = t;
 	d->ended_tail = &t->next;
 	schedule_flush(d);
@@ -88,8 +120,11 @@ static void check_drained(struct due *d)
 {
 	void (*drained)(void *arg) = d->drained;
 
-	if (!d->is_stopping || d->in_flight > 0 || d->is_claiming || !drained)
+	if (!d->is_stopping || !drained)
 		return;
+	for (size_t i = 0; i < CHANNELS; i++)
+		if (d->lanes[i].in_flight > 0 || d->lanes[i].is_claiming)
+			return;
 	d->drained = NULL;
 	drained(d->drained_arg);
 }
@@ -115,14 +150,13 @@ static void on_written(int rc, void *arg)
 	}
 	for (struct ticket *t = d->writing; t; t = next) {
 		next = t->next;
+		t->lane->in_flight--;
 		ticket_free(t);
-		d->in_flight--;
 	}
 	d->writing = NULL;
 	if (is_more)
 		schedule_flush(d);
-	if (d->is_wanted)
-		claim(d);
+	claim_wanted(d);
 	check_drained(d);
 }
 
@@ -169,85 +203,78 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 
 /* ---- claiming ---- */
 
-static size_t channel_of(struct slice name)
+static void dispatch(struct lane *l, const struct store_due *row)
 {
-	size_t i = 0;
-
-	while (i < CHANNELS && !slice_is_text(name, channels[i]->name))
-		i++;
-	return i;
-}
-
-static void dispatch(struct due *d, const struct store_due *row)
-{
-	size_t i = channel_of(row->channel);
 	struct ticket *t = calloc(1, sizeof *t);
 
-	if (!t || i == CHANNELS) {
-		free(t); /* its lease ends and it is claimed again */
-		return;
-	}
-	t->due = d;
-	t->channel = channels[i];
+	if (!t)
+		return; /* its lease ends and it is claimed again */
+	t->lane = l;
 	t->row = row->row;
 	t->started_ms = clock_mono_ms();
-	d->in_flight++;
-	channels[i]->send(d->selves[i], row, t);
+	l->in_flight++;
+	l->channel->send(l->self, row, t);
 }
 
 static void on_claimed(int rc, const struct store_due *due, size_t len, int64_t next_due_ms, void *arg)
 {
-	struct due *d = arg;
+	struct lane *l = arg;
 
-	d->is_claiming = false;
+	l->is_claiming = false;
 	if (rc < 0) {
-		timer_arm(d->timer, RETRY_MS);
-		check_drained(d);
+		timer_arm(l->due->timer, RETRY_MS);
+		check_drained(l->due);
 		return;
 	}
 	for (size_t i = 0; i < len; i++)
-		dispatch(d, &due[i]);
-	d->next_due_ms = next_due_ms;
+		dispatch(l, &due[i]);
+	l->next_due_ms = next_due_ms;
 	if (len > 0 && next_due_ms <= clock_wall_ms())
-		d->is_wanted = true;
+		l->is_wanted = true;
 	else if (next_due_ms <= clock_wall_ms())
-		d->next_due_ms =
+		l->next_due_ms =
 			clock_wall_ms() + LOOK_EVERY_MS; /* due, but not to be had: leased or not ready */
-	if (d->is_wanted)
-		claim(d);
-	check_drained(d);
+	if (l->is_wanted)
+		claim(l);
+	check_drained(l->due);
 }
 
-/* The names of the channels that can send now, comma separated. */
-static size_t ready_channels(const struct due *d, char *names, size_t size)
+static size_t room_of(const struct lane *l)
 {
-	size_t len = 0;
+	size_t capacity = l->channel->capacity(l->self);
+	size_t room = capacity > l->in_flight ? capacity - l->in_flight : 0;
 
-	names[0] = '\0';
-	for (size_t i = 0; i < CHANNELS; i++) {
-		if (channels[i]->is_ready(d->selves[i]))
-			len += (size_t)snprintf(
-				names + len, size - len, "%s%s", len ? "," : "", channels[i]->name);
-	}
-	return len;
+	return room < STORE_DUE_MAX ? room : STORE_DUE_MAX;
 }
 
 /* Keeps `is_wanted` while it cannot claim: whoever ends what is in the way calls again. */
-static void claim(struct due *d)
+static void claim(struct lane *l)
 {
-	char names[64];
-	int rc;
+	struct due *d = l->due;
+	size_t room;
 
-	d->is_wanted = true;
-	if (d->is_stopping || !d->store_is_up || d->is_claiming || d->in_flight >= IN_FLIGHT_MAX ||
-		ready_channels(d, names, sizeof names) == 0)
+	l->is_wanted = true;
+	if (d->is_stopping || !d->store_is_up || l->is_claiming)
 		return;
-	rc = store_due_claim(
-		d->store, d->owner, names, clock_wall_ms(), CHANNEL_LEASE_MS, STORE_DUE_MAX, on_claimed, d);
-	if (rc < 0)
+	room = room_of(l);
+	if (room == 0 || store_due_claim(d->store, d->owner, l->channel->name, clock_wall_ms(),
+				 CHANNEL_LEASE_MS, room, on_claimed, l) < 0)
 		return;
-	d->is_claiming = true;
-	d->is_wanted = false;
+	l->is_claiming = true;
+	l->is_wanted = false;
+}
+
+static void claim_wanted(struct due *d)
+{
+	for (size_t i = 0; i < CHANNELS; i++)
+		if (d->lanes[i].is_wanted)
+			claim(&d->lanes[i]);
+}
+
+static void claim_all(struct due *d)
+{
+	for (size_t i = 0; i < CHANNELS; i++)
+		claim(&d->lanes[i]);
 }
 
 static void on_version(int rc, uint64_t version, void *arg)
@@ -257,17 +284,37 @@ static void on_version(int rc, uint64_t version, void *arg)
 	d->is_asking = false;
 	if (rc < 0)
 		return;
-	if (version != d->version || d->is_wanted || d->next_due_ms <= clock_wall_ms()) {
-		d->version = version;
-		claim(d);
+	for (size_t i = 0; i < CHANNELS; i++) {
+		struct lane *l = &d->lanes[i];
+
+		if (version != d->version || l->is_wanted || l->next_due_ms <= clock_wall_ms())
+			claim(l);
 	}
+	d->version = version;
 }
 
+/* Of the channel that is soonest; one that wants to claim and cannot is asked again before long. */
 static int64_t until_next_look(const struct due *d)
 {
-	int64_t left_ms = d->next_due_ms - clock_wall_ms();
+	int64_t left_ms = LOOK_EVERY_MS;
 
-	return left_ms < 1 ? 1 : left_ms < LOOK_EVERY_MS ? left_ms : LOOK_EVERY_MS;
+	for (size_t i = 0; i < CHANNELS; i++) {
+		const struct lane *l = &d->lanes[i];
+		int64_t own_ms = l->is_wanted ? LOOK_EVERY_MS : l->next_due_ms - clock_wall_ms();
+
+		if (own_ms < left_ms)
+			left_ms = own_ms;
+	}
+	return left_ms < 1 ? 1 : left_ms;
+}
+
+static bool is_claiming(const struct due *d)
+{
+	bool is = false;
+
+	for (size_t i = 0; i < CHANNELS; i++)
+		is |= d->lanes[i].is_claiming;
+	return is;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -276,21 +323,21 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	if (d->is_stopping)
 		return;
-	if (d->store_is_up && !d->is_asking && !d->is_claiming)
+	if (d->store_is_up && !d->is_asking && !is_claiming(d))
 		d->is_asking = store_version(d->store, on_version, d) == 0;
-	timer_arm(d->timer, d->is_wanted ? LOOK_EVERY_MS : until_next_look(d));
+	timer_arm(d->timer, until_next_look(d));
 }
 
 void due_wake(struct due *d)
 {
-	claim(d);
+	claim_all(d);
 }
 
 void due_set_store(struct due *d, bool is_up)
 {
 	d->store_is_up = is_up;
 	if (is_up)
-		claim(d);
+		claim_all(d);
 }
 
 void due_stop(struct due *d, void (*drained)(void *arg), void *arg)
@@ -298,28 +345,39 @@ void due_stop(struct due *d, void (*drained)(void *arg), void *arg)
 	d->is_stopping = true;
 	d->drained = drained;
 	d->drained_arg = arg;
+	for (size_t i = 0; i < CHANNELS; i++)
+		if (channels[i]->stop)
+			channels[i]->stop(d->lanes[i].self);
 	check_drained(d);
 }
 
 size_t due_in_flight(const struct due *d)
 {
-	return d->in_flight;
+	size_t in_flight = 0;
+
+	for (size_t i = 0; i < CHANNELS; i++)
+		in_flight += d->lanes[i].in_flight;
+	return in_flight;
 }
 
 /* ---- life ---- */
 
-static int start_channels(struct due *d)
+static int start_lanes(struct due *d, const struct notifier_options *options)
 {
 	for (size_t i = 0; i < CHANNELS; i++) {
-		int rc = channels[i]->start(d->service, &d->selves[i]);
+		struct lane *l = &d->lanes[i];
+		int rc;
 
+		l->due = d;
+		l->channel = channels[i];
+		rc = l->channel->start(d->service, options, &l->self);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-int due_new(struct service *s, struct store *store, struct due **out)
+int due_new(struct service *s, const struct notifier_options *options, struct store *store, struct due **out)
 {
 	struct due *d = calloc(1, sizeof *d);
 	int rc = -ENOMEM;
@@ -334,7 +392,7 @@ int due_new(struct service *s, struct store *store, struct due **out)
 	d->flush_timer = loop_timer(s->loop, on_flush, d);
 	if (!d->timer || !d->flush_timer)
 		goto out;
-	rc = start_channels(d);
+	rc = start_lanes(d, options);
 	if (rc < 0)
 		goto out;
 	timer_arm(d->timer, 0);
@@ -360,8 +418,8 @@ void due_free(struct due *d)
 	if (!d)
 		return;
 	for (size_t i = 0; i < CHANNELS; i++) {
-		if (d->selves[i])
-			channels[i]->free(d->selves[i]);
+		if (d->lanes[i].self)
+			channels[i]->free(d->lanes[i].self);
 	}
 	tickets_free(d->ended);
 	tickets_free(d->writing);

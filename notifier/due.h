@@ -5,11 +5,13 @@
 #ifndef NOTIFIER_DUE_H
 #define NOTIFIER_DUE_H
 
+#include "notifier/options.h"
 #include "service/service.h"
 
 struct due;
 
-int due_new(struct service *s, struct store *store, struct due **out);
+/* Borrows the options. */
+int due_new(struct service *s, const struct notifier_options *options, struct store *store, struct due **out);
 void due_free(struct due *d);
 /* The store is up or lost: rows are claimed only while it is up. */
 void due_set_store(struct due *d, bool is_up);

@@ -9,6 +9,8 @@
 #include "notifier/options.h"
 #include "notifier/sweep.h"
 
+enum { DRAIN_MS = 20000 };
+
 #define METRIC(number) [(number)-SERVICE_METRICS]
 
 static const struct metric_definition metrics[] = {
@@ -28,6 +30,13 @@ static const struct metric_definition metrics[] = {
 		"Due rows claimed and not ended"},
 	METRIC(NOTIFIER_SWEPT) = {"postback_notifier_swept_total", METRIC_COUNTER, {"what"},
 		"Rows whose lifetime passed: expired results, forgotten tombstones, unfinished tasks that died"},
+	METRIC(NOTIFIER_DELIVERIES) = {"postback_notifier_deliveries_total", METRIC_COUNTER,
+		{"channel", "outcome"},
+		"Attempts at deliveries; failed ones are tried again, put_off ones were not made (host busy or its circuit open)"},
+	METRIC(NOTIFIER_ATTEMPT_SECONDS) = {"postback_notifier_attempt_seconds", METRIC_HISTOGRAM,
+		{"channel"}, "How long an attempt at a delivery took"},
+	METRIC(NOTIFIER_OPEN_CIRCUITS) = {"postback_notifier_open_circuits", METRIC_GAUGE, {NULL},
+		"Hosts that do not answer and are not called for a while"},
 };
 
 struct notifier {
@@ -78,6 +87,7 @@ static void notifier_free(void *self)
 static int notifier_start(struct service *s, const void *options, void **self)
 {
 	struct notifier *n = calloc(1, sizeof *n);
+	const struct notifier_root *root = options;
 	struct inbox_hooks hooks = {.on_due = on_due, .arg = n};
 	int rc = -ENOMEM;
 
@@ -88,7 +98,7 @@ static int notifier_start(struct service *s, const void *options, void **self)
 		goto out;
 	if ((rc = inbox_new(s, n->store, &hooks, &n->inbox)) < 0)
 		goto out;
-	if ((rc = due_new(s, n->store, &n->due)) < 0)
+	if ((rc = due_new(s, &root->notifier, n->store, &n->due)) < 0)
 		goto out;
 	if ((rc = sweep_new(s, n->store, &n->sweep)) < 0)
 		goto out;
@@ -121,6 +131,14 @@ static void notifier_stop(void *self)
 	inbox_stop(n->inbox, on_inbox_drained, n);
 }
 
+/* What is being delivered may take its whole timeout. */
+static int64_t drain_ms(const void *options)
+{
+	const struct notifier_root *root = options;
+
+	return root->notifier.webhook.timeout_ms + DRAIN_MS;
+}
+
 const struct service_definition notifier_definition = {
 	.name = "notifier",
 	.summary = "Keeps what became of tasks and sees to everything that happens later.",
@@ -132,4 +150,5 @@ const struct service_definition notifier_definition = {
 	.start = notifier_start,
 	.stop = notifier_stop,
 	.free = notifier_free,
+	.drain_ms = drain_ms,
 };

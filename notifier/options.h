@@ -1,13 +1,42 @@
 /*
- * The notifier's section of the configuration, as read. Table and checks in options.c.
+ * The notifier's section of the configuration, as read. Tables and checks in options.c, and a file for each channel.
  */
 #ifndef NOTIFIER_OPTIONS_H
 #define NOTIFIER_OPTIONS_H
 
 #include "service/options.h"
 
+struct webhook_secret {
+	char *secret; /* "whsec_…" */
+};
+
+struct webhook_tenant {
+	char *tenant;
+	struct option_list secrets; /* of struct webhook_secret */
+};
+
+struct webhook_circuit {
+	int64_t failures;
+	int64_t open_ms, open_max_ms;
+};
+
+struct webhook_options {
+	struct option_list secrets; /* of struct webhook_secret */
+	struct option_list tenants; /* of struct webhook_tenant */
+	char *signing_key;	    /* "whsk_…"; "": none */
+	struct option_strings allow;
+	struct option_strings schedule;
+	int64_t timeout_ms;
+	int64_t concurrency, host_concurrency;
+	struct webhook_circuit circuit;
+	bool cloudevents;
+	char *proxy;   /* "": none */
+	char *ca_file; /* "": the system's */
+};
+
 struct notifier_options {
 	char *admin; /* "host:port"; "": none */
+	struct webhook_options webhook;
 };
 
 struct notifier_root {
@@ -15,6 +44,7 @@ struct notifier_root {
 	struct notifier_options notifier;
 };
 
+extern const struct option webhook_option_table[];
 extern const struct option notifier_root_table[];
 
 #endif

@@ -1,0 +1,212 @@
+#include "notifier/signature.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <stdlib.h>
+
+enum {
+	SECRET_MIN = 24,
+	SECRET_MAX = 64,
+	SEED_LEN = 32,
+	DIGEST_LEN = 32,
+	ED25519_LEN = 64,
+	BASE64_MAX = 4 * ((SECRET_MAX + 2) / 3),
+};
+
+struct secret {
+	uint8_t bytes[SECRET_MAX];
+	size_t len;
+};
+
+struct signature_keys {
+	EVP_MAC *mac;
+	struct secret secrets[SIGNATURE_SECRETS_MAX];
+	size_t len;
+	EVP_PKEY *ed25519;
+};
+
+int signature_keys_new(struct signature_keys **out)
+{
+	struct signature_keys *k = calloc(1, sizeof *k);
+
+	if (!k)
+		return -ENOMEM;
+	k->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	if (!k->mac) {
+		signature_keys_free(k);
+		return -ENOMEM;
+	}
+	*out = k;
+	return 0;
+}
+
+void signature_keys_free(struct signature_keys *k)
+{
+	if (!k)
+		return;
+	EVP_MAC_free(k->mac);
+	EVP_PKEY_free(k->ed25519);
+	explicit_bzero(k->secrets, sizeof k->secrets);
+	free(k);
+}
+
+bool signature_keys_is_empty(const struct signature_keys *k)
+{
+	return k->len == 0 && !k->ed25519;
+}
+
+/* ---- keys from text ---- */
+
+/* Strict: full groups with their padding, nothing else. */
+static int decode_base64(const char *text, uint8_t *out, size_t max, size_t *len)
+{
+	uint8_t decoded[BASE64_MAX / 4 * 3];
+	size_t text_len = strlen(text);
+	size_t body = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+	size_t padding = text_len - body;
+	int n;
+
+	if (text_len == 0 || text_len > BASE64_MAX || text_len % 4 || padding > 2 ||
+		strspn(text + body, "=") != padding)
+		return -EINVAL;
+	n = EVP_DecodeBlock(decoded, (const unsigned char *)text, (int)text_len);
+	if (n >= 0 && (size_t)n - padding <= max) {
+		*len = (size_t)n - padding;
+		memcpy(out, decoded, *len);
+	}
+	explicit_bzero(decoded, sizeof decoded);
+	return n < 0 || (size_t)n - padding > max ? -EINVAL : 0;
+}
+
+static int decode_key(const char *text, const char *prefix, uint8_t *out, size_t *len)
+{
+	size_t prefix_len = strlen(prefix);
+
+	if (strncmp(text, prefix, prefix_len) != 0)
+		return -EINVAL;
+	return decode_base64(text + prefix_len, out, SECRET_MAX, len);
+}
+
+int signature_add_secret(struct signature_keys *k, const char *text)
+{
+	struct secret secret = {0};
+	int rc = decode_key(text, "whsec_", secret.bytes, &secret.len);
+
+	if (rc == 0 && secret.len < SECRET_MIN)
+		rc = -EINVAL;
+	if (rc == 0 && k->len == SIGNATURE_SECRETS_MAX)
+		rc = -ENOSPC;
+	if (rc == 0)
+		k->secrets[k->len++] = secret;
+	explicit_bzero(&secret, sizeof secret);
+	return rc;
+}
+
+static bool has_public_key(EVP_PKEY *key, const uint8_t *expected)
+{
+	uint8_t bytes[SEED_LEN];
+	size_t len = sizeof bytes;
+
+	return EVP_PKEY_get_raw_public_key(key, bytes, &len) == 1 && len == SEED_LEN &&
+	       memcmp(bytes, expected, SEED_LEN) == 0;
+}
+
+static int make_ed25519(const uint8_t *bytes, size_t len, EVP_PKEY **out)
+{
+	EVP_PKEY *key;
+
+	if (len != SEED_LEN && len != 2 * SEED_LEN)
+		return -EINVAL;
+	key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, bytes, SEED_LEN);
+	if (!key)
+		return -ENOMEM;
+	if (len == 2 * SEED_LEN && !has_public_key(key, bytes + SEED_LEN)) {
+		EVP_PKEY_free(key);
+		return -EINVAL;
+	}
+	*out = key;
+	return 0;
+}
+
+int signature_set_ed25519(struct signature_keys *k, const char *text)
+{
+	uint8_t bytes[SECRET_MAX];
+	EVP_PKEY *key;
+	size_t len;
+	int rc = decode_key(text, "whsk_", bytes, &len);
+
+	if (rc == 0)
+		rc = make_ed25519(bytes, len, &key);
+	explicit_bzero(bytes, sizeof bytes);
+	if (rc < 0)
+		return rc;
+	EVP_PKEY_free(k->ed25519);
+	k->ed25519 = key;
+	return 0;
+}
+
+/* ---- signing ---- */
+
+static int append_signature(struct buf *out, const char *version, const uint8_t *bytes, size_t len)
+{
+	char text[4 * ((ED25519_LEN + 2) / 3) + 1];
+
+	EVP_EncodeBlock((unsigned char *)text, bytes, (int)len);
+	return buf_printf(out, "%s%s,%s", out->len ? " " : "", version, text);
+}
+
+static int append_hmac(const struct signature_keys *k, const struct secret *secret, struct slice signed_text,
+	struct slice body, struct buf *out)
+{
+	char digest_name[] = "SHA256";
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string("digest", digest_name, 0), OSSL_PARAM_construct_end()};
+	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(k->mac);
+	uint8_t digest[DIGEST_LEN];
+	size_t len;
+	bool is_good = ctx && EVP_MAC_init(ctx, secret->bytes, secret->len, params) == 1 &&
+		       EVP_MAC_update(ctx, signed_text.data, signed_text.len) == 1 &&
+		       EVP_MAC_update(ctx, body.data, body.len) == 1 &&
+		       EVP_MAC_final(ctx, digest, &len, sizeof digest) == 1;
+
+	EVP_MAC_CTX_free(ctx);
+	return is_good ? append_signature(out, "v1", digest, len) : -ENOMEM;
+}
+
+static int append_ed25519(
+	const struct signature_keys *k, struct slice signed_text, struct slice body, struct buf *out)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t signature[ED25519_LEN];
+	size_t len = sizeof signature;
+	struct buf whole; /* ed25519 knows no pieces */
+	bool is_good;
+
+	buf_init(&whole, signed_text.len + body.len);
+	buf_append_slice(&whole, signed_text);
+	buf_append_slice(&whole, body);
+	is_good = ctx && !whole.error && EVP_DigestSignInit(ctx, NULL, NULL, NULL, k->ed25519) == 1 &&
+		  EVP_DigestSign(ctx, signature, &len, whole.data, whole.len) == 1;
+	EVP_MD_CTX_free(ctx);
+	buf_done(&whole);
+	return is_good ? append_signature(out, "v1a", signature, len) : -ENOMEM;
+}
+
+int signature_append(const struct signature_keys *k, struct slice id, int64_t timestamp_s, struct slice body,
+	struct buf *out)
+{
+	struct buf head;
+	int rc;
+
+	buf_init(&head, id.len + 32);
+	buf_append_slice(&head, id);
+	rc = buf_printf(&head, ".%" PRId64 ".", timestamp_s);
+	for (size_t i = 0; i < k->len && rc == 0; i++)
+		rc = append_hmac(k, &k->secrets[i], buf_slice(&head), body, out);
+	if (rc == 0 && k->ed25519)
+		rc = append_ed25519(k, buf_slice(&head), body, out);
+	buf_done(&head);
+	return rc;
+}
