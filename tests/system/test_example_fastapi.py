@@ -1,42 +1,22 @@
 """examples/fastapi: an application that knows nothing of Postback, behind it as it stands."""
-import os
-import subprocess
 import urllib.request
 
 import pytest
 import yaml
 
-from lib.paths import ROOT
-from lib.ports import free_port
+from lib.fastapi_app import config_for, running_app
 from lib.wait import eventually
-
-EXAMPLE = ROOT / "examples" / "fastapi"
 
 
 @pytest.fixture
 def app(tmp_path):
-    port = free_port()
-    log = tmp_path / "notifications.log"
-    with open(tmp_path / "uvicorn.log", "wb") as out:
-        process = subprocess.Popen(
-            ["/usr/bin/python3", "-m", "uvicorn", "app:app", "--port", str(port)], cwd=EXAMPLE, stdout=out,
-            stderr=out, env={**os.environ, "NOTIFICATION_LOG": str(log), "PYTHONDONTWRITEBYTECODE": "1"})
-
-    def answers():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/openapi.json", timeout=5) as response:
-            return response.status == 200
-
-    eventually(answers, timeout=30, what="uvicorn answers")
-    yield port, log
-    process.terminate()
-    process.wait(10)
+    with running_app(tmp_path) as port_and_log:
+        yield port_and_log
 
 
 @pytest.fixture
 def client(stack, app):
-    port, _ = app
-    text = (EXAMPLE / "postback.yaml").read_text(encoding="utf-8").replace("127.0.0.1:8000", f"127.0.0.1:{port}")
-    return stack.start(yaml.safe_load(text)).client
+    return stack.start(yaml.safe_load(config_for(app[0]))).client
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
