@@ -142,9 +142,12 @@ static size_t accepted_ids(const struct batch *b, struct id *out)
 {
 	size_t len = 0;
 
-	for (size_t i = 0; i < b->read.len; i++)
-		if (is_accepted(&b->items[i]))
-			out[len++] = b->items[i].submission->id;
+	for (size_t i = 0; i < b->read.len; i++) {
+		const struct submission *s = b->items[i].submission;
+
+		if (s && b->items[i].outcome == DISPATCH_ACCEPTED)
+			out[len++] = s->id;
+	}
 	return len;
 }
 
@@ -230,7 +233,7 @@ static void refuse_all(struct batch *b, struct slice items)
 
 static void all_ended(struct batch *b)
 {
-	struct id *accepted = calloc(b->read.len, sizeof *accepted);
+	struct id *accepted = calloc(b->read.len + 1, sizeof *accepted);
 	struct buf items;
 	size_t len;
 

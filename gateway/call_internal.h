@@ -7,7 +7,7 @@
 #include <event2/http.h>
 
 #include "gateway/call.h"
-#include "gateway/conn.h"
+#include "gateway/guard.h"
 #include "gateway/http.h"
 #include "gateway/router.h"
 

@@ -1,18 +1,6 @@
 /*
- * The connection guard: it stands between the sockets and evhttp, as a filter below each of evhttp's connections, and
- * evhttp sees only what it vouches for: one canonical request at a time, its framing and nothing else. So it holds what
- * evhttp cannot:
- *
- *   - the head is checked by head.h, and refused with a problem document of ours before evhttp answers in HTML
- *   - total deadlines for a head, a body and an answer that is not read; an idle limit between requests
- *   - one byte budget over everything that all connections make us keep
- *   - pipelined requests wait until the answer before them is out
- *   - a client that leaves while its request is worked on is noticed
- *   - answers on connections that end are out before the socket is closed, and what the client still sends is read for a
- *     while, so that no reset overtakes them
- *   - a cap on connections, at which the longest idle one makes room; accepting pauses when descriptors run out
- *
- * Never looks at paths, keys or bodies. Everything on the loop thread.
+ * One client connection, from the handing out of its request to the answer. The guard makes and ends them (guard.h).
+ * Everything on the loop thread.
  */
 #ifndef GATEWAY_CONN_H
 #define GATEWAY_CONN_H
@@ -21,55 +9,9 @@
 #include <event2/http.h>
 
 #include "gateway/head.h"
-#include "gateway/options.h"
-#include "runtime/loop.h"
-#include "runtime/metrics.h"
 
-struct guard;
 struct conn;
-
-/*
- * A whole request has come. Its head and body are there until conn_answer; the conn until then or until it is gone.
- * Must be answered, now or later.
- */
-typedef void guard_request_cb(struct conn *c, struct evhttp_request *req, void *arg);
-/*
- * A head has come whose body is long (more than GUARD_EARLY_BYTES), of unknown length, or awaits "100 Continue". False:
- * whatever it holds, the request will be refused. It is then handed out at once, without its body, to be answered; the
- * connection ends after it.
- */
-#define GUARD_EARLY_BYTES ((int64_t)16 * 1024)
-typedef bool guard_wants_body_cb(struct conn *c, const struct head *h, void *arg);
-
-struct guard_config {
-	struct loop *loop;
-	struct metrics *metrics;
-	const struct gateway_limits *limits;
-	guard_request_cb *on_request;
-	guard_wants_body_cb *wants_body;
-	void *arg;
-};
-
-int guard_new(const struct guard_config *config, struct guard **out);
-/*
- * Cuts all connections; requests in work are told that they are gone. The memory of the connections is given back by
- * the loop's next round or its end.
- */
-void guard_free(struct guard *g);
-
-/* Listens on "host:port". 0, -EINVAL for an address that is none, or the error of bind and listen. */
-int guard_listen(struct guard *g, const char *address);
-/* "127.0.0.1:43211", where it listens. Borrows. */
-const char *guard_address(const struct guard *g);
-/* Stops listening; connections end after the answer that they wait for. `on_drained` is called once, from the loop. */
-void guard_stop(struct guard *g, void (*on_drained)(void *arg), void *arg);
-bool guard_is_stopping(const struct guard *g);
-
-/* The byte budget. False: it would be passed, and nothing was taken. */
-bool guard_take_bytes(struct guard *g, size_t len);
-void guard_give_bytes(struct guard *g, size_t len);
-
-/* ---- of a connection whose request was handed out ---- */
+struct guard;
 
 struct guard *conn_guard(const struct conn *c);
 bool conn_is_local(const struct conn *c);	 /* the peer's address is a loopback one */

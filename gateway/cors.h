@@ -21,6 +21,7 @@ bool origin_is_loopback(struct slice origin);
 #define CORS_ALLOWED_HEADERS                                                                                 \
 	"Authorization, Content-Type, Idempotency-Key, Prefer, If-None-Match, Last-Event-ID, X-Request-Id, " \
 	"traceparent, tracestate"
-#define CORS_EXPOSED_HEADERS "Location, Retry-After, ETag, X-Request-Id, Preference-Applied"
+#define CORS_EXPOSED_HEADERS \
+	"Location, Retry-After, ETag, X-Request-Id, Preference-Applied, Idempotency-Replayed"
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "gateway/deliver.h"
 #include "proto/json.h"
 
 struct reader {
@@ -60,18 +61,10 @@ static int read_metadata(struct reader *r, struct slice value, const char *field
 	return submission_set_metadata(r->s, value, field, r->fault);
 }
 
-/* Channels come with the services that push; until one is configured every one of them is refused by its name. */
 static int read_deliver(struct reader *r, struct slice value, const char *field)
 {
-	struct json_member m = {0};
-	struct fault_place at;
-
-	if (json_type_of(value) != JSON_OBJECT)
-		return refuse(r, field, "must be an object with a member for each channel");
-	if (!json_next_member(value, &m))
-		return 0;
-	at = fault_member(field, m.key);
-	return refuse(r, at.field, "channel not configured");
+	buf_init(&r->s->deliver, DELIVER_TEXT_MAX);
+	return deliver_read(value, field, &r->s->deliver, r->fault);
 }
 
 static int read_then(struct reader *r, struct slice value, const char *field)

@@ -10,6 +10,7 @@ static int encode_context(const struct submission *s, const struct message_conte
 		.tenant = c->tenant,
 		.task = slice_text(s->task),
 		.metadata = s->metadata,
+		.deliver = s->deliver.len ? buf_slice(&s->deliver) : (struct slice){0},
 		.batch = c->batch,
 		.retry_of = c->retry_of,
 		.has_next = s->then != NULL,

@@ -10,6 +10,7 @@
 #include "gateway/cors.h"
 #include "gateway/http.h"
 #include "gateway/listener.h"
+#include "gateway/deliver.h"
 #include "gateway/router.h"
 #include "proto/json.h"
 #include "proto/name.h"
@@ -176,6 +177,24 @@ static int check_chain(const struct route_options *r, char *why, size_t why_len)
 	return 0;
 }
 
+static int check_deliver(const void *value, char *why, size_t why_len)
+{
+	struct slice json = slice_text(*(char *const *)value);
+	struct json_error error;
+	struct fault fault;
+	struct buf list;
+	int rc;
+
+	if (json_check(json, &error) < 0)
+		return refuse(why, why_len, error.reason);
+	buf_init(&list, DELIVER_TEXT_MAX);
+	rc = deliver_read(json, "", &list, &fault);
+	if (rc == -EINVAL)
+		snprintf(why, why_len, "%s: %s", fault.field, fault.detail);
+	buf_done(&list);
+	return rc;
+}
+
 static int check_route(const void *value, char *why, size_t why_len)
 {
 	const struct route_options *r = value;
@@ -189,8 +208,11 @@ static int check_route(const void *value, char *why, size_t why_len)
 	if (is_given(r->live_of))
 		return refuse(
 			why, why_len, "live_of is not available in this version: use status_of and poll");
-	if (reads && (r->mode == ROUTE_SYNC || r->reply.status || r->reply.body))
-		return refuse(why, why_len, "mode and reply are for routes with a task");
+	if (reads && (r->mode == ROUTE_SYNC || r->reply.status || r->reply.body || r->deliver))
+		return refuse(why, why_len, "mode, reply and deliver are for routes with a task");
+	if (r->mode == ROUTE_SYNC && r->deliver)
+		return refuse(
+			why, why_len, "deliver is for mode async: a sync route answers with the result");
 	if (r->mode == ROUTE_SYNC && (r->reply.status || r->reply.body))
 		return refuse(why, why_len, "reply is for mode async: a sync route answers with the result");
 	if (r->timeout_ms && r->mode != ROUTE_SYNC)
@@ -410,6 +432,11 @@ static const struct option route_table[] = {
 		AT(reply),
 		.fields = reply_table,
 		.help = "Shape of the async answer."},
+	{.name = "deliver",
+		.type = OPTION_JSON,
+		AT(deliver),
+		.check = check_deliver,
+		.help = "To whom the outcome is pushed, as in an envelope; of a chain the last task's."},
 	{.name = "status_of",
 		.type = OPTION_STRING,
 		AT(status_of),

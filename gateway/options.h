@@ -56,6 +56,7 @@ struct route_options {
 	struct option_list tasks; /* struct route_step: a chain */
 	int mode;		  /* enum route_mode */
 	struct route_reply reply;
+	char *deliver;			       /* JSON text as in an envelope; NULL: nobody is told */
 	char *status_of, *result_of, *live_of; /* name of the path parameter that holds the id */
 	int64_t timeout_ms;
 	int line;

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/deliver.h"
 #include "gateway/lookup.h"
 #include "gateway/submit.h"
+#include "proto/context.h"
 
 #define REQUEST_MAX ((size_t)256 * 1024 * 1024)
 
@@ -14,10 +16,23 @@ struct retry {
 	struct call *call;
 };
 
+/* Whoever wanted to be told of the first try is told of this one, too. */
+static int take_deliver(struct submission *s, struct slice bytes)
+{
+	struct decode_error error;
+	struct context context;
+	int rc = slice_is_set(bytes) ? context_decode(bytes, &context, &error) : 0;
+
+	if (rc < 0 || !slice_is_set(bytes))
+		return rc;
+	buf_init(&s->deliver, DELIVER_TEXT_MAX);
+	return buf_append_slice(&s->deliver, context.deliver);
+}
+
 static int fill(struct submission *s, const struct store_task *task)
 {
 	struct decode_error error;
-	struct request request;
+	struct request request = {.attempt = 0};
 	int rc;
 
 	buf_init(&s->owned, REQUEST_MAX);
@@ -34,6 +49,9 @@ static int fill(struct submission *s, const struct store_task *task)
 	s->max_attempts = request.max_attempts;
 	s->has_retry = request.has_retry;
 	s->retry = request.retry;
+	rc = take_deliver(s, request.context);
+	if (rc < 0)
+		return rc;
 	if (!slice_is_set(task->metadata))
 		return 0;
 	rc = buf_append_slice(&s->owned_metadata, task->metadata);

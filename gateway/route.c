@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "gateway/answer.h"
+#include "gateway/deliver.h"
 #include "gateway/join.h"
 #include "gateway/known.h"
 #include "gateway/poll.h"
@@ -165,6 +166,19 @@ static void give_content(struct submission *first, struct content *c)
 	}
 }
 
+/* To be told of the last task is to be told of the whole: it is canceled when one before it fails. */
+static int give_deliver(const struct route *r, struct submission *first, struct fault *fault)
+{
+	struct submission *last = first;
+
+	if (!r->options->deliver)
+		return 0;
+	while (last->then)
+		last = last->then;
+	buf_init(&last->deliver, DELIVER_TEXT_MAX);
+	return deliver_read(slice_text(r->options->deliver), "deliver", &last->deliver, fault);
+}
+
 static int make_submission(const struct route *r, const struct call *call, const struct params *p,
 	struct submission **out, struct fault *fault)
 {
@@ -180,7 +194,9 @@ static int make_submission(const struct route *r, const struct call *call, const
 	if (rc == 0 && !first)
 		rc = fault_set(fault, PROBLEM_INVALID_FIELD, NULL,
 			"none of the tasks of this route is wanted: a parameter is missing");
-	if (rc == 0) {
+	if (rc == 0 && first)
+		rc = give_deliver(r, first, fault);
+	if (rc == 0 && first) {
 		give_content(first, &content);
 		*out = first;
 		return 0;

@@ -4,10 +4,9 @@
 #include <stdlib.h>
 
 #include "gateway/answer.h"
+#include "gateway/deliver.h"
 #include "gateway/envelope.h"
 #include "proto/json.h"
-
-static const char *const channels[] = {"webhook", "email", "sms", NULL};
 
 /* Names longer than any option's are no option's. */
 struct name {
@@ -21,14 +20,6 @@ static struct name name_of(struct slice text)
 	if (text.len < sizeof n.text && !memchr(text.data, '\0', text.len))
 		memcpy(n.text, text.data, text.len);
 	return n;
-}
-
-static bool is_channel(const char *name)
-{
-	for (size_t i = 0; channels[i]; i++)
-		if (strcmp(name, channels[i]) == 0)
-			return true;
-	return false;
 }
 
 static int set_mode(struct slice value, enum submit_mode *mode, struct fault *fault)
@@ -57,8 +48,8 @@ static int set_param(struct submission *s, struct submission_options *given, con
 		return set_mode(p->value, mode, fault);
 	if (strcmp(name.text, "metadata") == 0)
 		return set_metadata(s, p->value, fault);
-	if (is_channel(name.text))
-		return fault_set(fault, PROBLEM_INVALID_FIELD, name.text, "channel not configured");
+	if (deliver_is_channel(p->name))
+		return deliver_add(p->name, p->value, name.text, &s->deliver, fault);
 	if (submission_option_is_known(name.text))
 		return submission_option_set(s, given, name.text, p->value, name.text, rules, fault);
 	return fault_set(fault, PROBLEM_INVALID_FIELD, NULL, "unknown option in the query: %s",
@@ -110,6 +101,7 @@ int run_read(const struct run_input *in, const struct submission_rules *rules, s
 	if (!s)
 		return -ENOMEM;
 	*mode = SUBMIT_ASYNC;
+	buf_init(&s->deliver, DELIVER_TEXT_MAX);
 	rc = submission_set_task(s, in->task, NULL, fault);
 	if (rc == 0)
 		rc = read_params(in, s, rules, mode, fault);

@@ -6,8 +6,8 @@
 
 #include "gateway/auth.h"
 #include "gateway/call_internal.h"
-#include "gateway/conn.h"
 #include "gateway/cors.h"
+#include "gateway/guard.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
 #include "gateway/rate.h"

@@ -25,6 +25,7 @@ void submission_free(struct submission *s)
 
 		buf_done(&s->owned);
 		buf_done(&s->owned_metadata);
+		buf_done(&s->deliver);
 		free(s);
 		s = then;
 	}
@@ -100,7 +101,7 @@ static int read_moment(const struct setting *o, int64_t *out)
 
 static int set_delay(const struct setting *o)
 {
-	int64_t ms;
+	int64_t ms = 0;
 	int rc = read_duration(o, 0, SUBMISSION_AHEAD_MAX_MS, &ms);
 
 	if (rc < 0)
@@ -138,7 +139,7 @@ static int set_expires(const struct setting *o)
 static int set_timeout(const struct setting *o)
 {
 	int64_t max = o->rules->timeout_max_ms < UINT32_MAX ? o->rules->timeout_max_ms : UINT32_MAX;
-	int64_t ms;
+	int64_t ms = 0;
 	int rc = read_duration(o, 1, max, &ms);
 
 	if (rc < 0)
@@ -154,7 +155,7 @@ static int set_attempts(const struct setting *o)
 
 static int set_wait(const struct setting *o, bool *has, uint32_t *out)
 {
-	int64_t ms;
+	int64_t ms = 0;
 	int rc = read_duration(o, 0, WAIT_MAX_MS, &ms);
 
 	if (rc < 0)

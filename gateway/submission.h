@@ -31,6 +31,7 @@ struct submission {
 	struct retry_policy retry;
 	bool wants_previous; /* its payload gets `previous`: the outcome of what it waited for */
 	struct buf owned, owned_metadata;
+	struct buf deliver;	 /* the list that deliver.h makes; empty: nobody is told */
 	struct submission *then; /* owned */
 	struct id id;		 /* given by who dispatches it */
 };

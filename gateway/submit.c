@@ -469,6 +469,8 @@ static const char *impossible_with_sync(const struct submission *s)
 		return "a task that runs later cannot be waited for: leave out delay and run_at, or mode=sync";
 	if (s->then)
 		return "`then` is not possible with mode=sync: use Prefer: wait";
+	if (s->deliver.len)
+		return "nothing is delivered with mode=sync: use Prefer: wait";
 	return NULL;
 }
 

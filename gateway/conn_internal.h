@@ -1,0 +1,120 @@
+/*
+ * The inside of the guard and its connections, for guard.c, conn.c and conn_in.c only.
+ */
+#ifndef GATEWAY_CONN_INTERNAL_H
+#define GATEWAY_CONN_INTERNAL_H
+
+/* Before libevent's headers, which undefine what they find missing. */
+#include <sys/queue.h>
+
+#include <event2/bufferevent.h>
+#include <event2/event_struct.h>
+
+#include "gateway/chunked.h"
+#include "gateway/conn.h"
+#include "gateway/guard.h"
+#include "gateway/listener.h"
+#include "gateway/metrics.h"
+
+#define CONN_LINGER_BYTES \
+	((size_t)32 << 20) /* read and dropped of what a client still sends after the last word */
+
+enum conn_state {
+	CONN_IDLE, /* no byte of a request */
+	CONN_HEAD,
+	CONN_BODY,
+	CONN_BUSY,	/* the request is handed out */
+	CONN_SENDING,	/* its answer is on its way */
+	CONN_REFUSING,	/* an answer of the guard's own is */
+	CONN_LINGERING, /* said all, reads and drops */
+	CONN_CLOSED,	/* evhttp let go of it */
+};
+
+struct conn {
+	struct guard *guard;
+	TAILQ_ENTRY(conn) all;
+	TAILQ_ENTRY(conn) idle; /* in guard->idle while CONN_IDLE */
+	enum conn_state state;
+	int64_t idle_since_ms; /* monotonic */
+	bool is_last;	       /* ends after this answer */
+	bool is_local;
+	bool expects_keep_alive; /* an HTTP/1.0 client that wants to be told */
+	bool is_head_request;
+	bool is_without_body;
+	bool has_eof;			/* the client says no more */
+	bool is_watched;		/* and that means that it has left */
+	struct bufferevent *bev;	/* evhttp's: the filter */
+	struct bufferevent *underlying; /* the socket's */
+	struct {
+		bufferevent_data_cb read, write;
+		bufferevent_event_cb event;
+		void *arg;
+	} filter; /* the filter's own callbacks on the socket */
+	struct evhttp_connection *evcon;
+	int fd;
+	struct event timer;
+	struct event pump; /* what must not be done inside the callbacks of bev */
+
+	struct head *head; /* while one is read and until it is taken */
+	int64_t body_left; /* of a body with a length */
+	int64_t body_len;  /* passed on so far */
+	struct chunked chunked;
+	size_t charge;	      /* of the budget, for what came in */
+	size_t answer_charge; /* for what goes out */
+	size_t unsent;	      /* at the last look of the write timeout */
+	size_t lingered;
+	void (*on_gone)(void *arg);
+	void *on_gone_arg;
+};
+
+TAILQ_HEAD(conn_list, conn);
+
+struct guard {
+	struct event_base *base;
+	struct metrics *metrics;
+	struct gateway_limits limits;
+	guard_request_cb *on_request;
+	guard_wants_body_cb *wants_body;
+	void *arg;
+	struct evhttp *http;
+	struct listener *listener;
+	struct conn_list all, idle;
+	size_t count;
+	struct conn **by_fd; /* evhttp hands out requests by socket */
+	size_t by_fd_len;
+	size_t bytes; /* of the budget taken */
+	bool is_freed;
+	void (*on_drained)(void *arg);
+	void *on_drained_arg;
+	struct event drained;
+	struct event make_room; /* pending while full */
+};
+
+/* ---- guard.c ---- */
+
+/* evhttp hands out requests by socket. 0 or -ENOMEM. */
+int guard_remember(struct conn *c);
+void guard_forget(struct conn *c);
+/* The connection is going: its memory is the caller's. The guard may be gone afterwards. */
+void guard_remove(struct conn *c);
+
+/* ---- conn.c ---- */
+
+/* A connection without a socket yet; its filter is c->bev. 0 or -ENOMEM. */
+int conn_new(struct guard *g, struct conn **out);
+/* The only writer of state; arms the timer that goes with it. */
+void conn_enter(struct conn *c, enum conn_state state);
+/* At once, whatever its state. */
+void conn_close(struct conn *c);
+/* Says why and ends the connection. evhttp is not told: what it has of the request stays unfinished. */
+void conn_refuse(struct conn *c, enum problem problem, const char *why);
+/* Makes the connection's share of the budget what it holds now. False: it does not fit. */
+bool conn_charge(struct conn *c, size_t held);
+
+/* ---- conn_in.c ---- */
+
+/* The filter's input: what passes from the socket to evhttp. */
+enum bufferevent_filter_result conn_filter_in(struct evbuffer *src, struct evbuffer *dst, ev_ssize_t limit,
+	enum bufferevent_flush_mode mode, void *arg);
+
+#endif
