@@ -14,6 +14,7 @@
 enum {
 	EVICT_AGE_MS = 1000, /* a connection this long idle may be closed to make room */
 	EVICT_EVERY_MS = 200,
+	EVICT_SHARE = 16,	   /* of all connections, at once */
 	DESCRIPTORS_RESERVED = 64, /* for the broker, the store and the logs */
 	BY_FD_FIRST = 64,
 };
@@ -74,17 +75,19 @@ static struct conn *find(struct guard *g, struct evhttp_request *req)
 /* ---- the cap ---- */
 
 /*
- * The longest idle connection makes room; a client that keeps one must reckon with that at any time, but one that has
+ * The longest idle connections make room; a client that keeps one must reckon with that at any time, but one that has
  * only just come is left the time to say what it wants.
  */
-static void evict_one(struct guard *g)
+static void evict(struct guard *g, size_t most)
 {
-	struct conn *c = TAILQ_FIRST(&g->idle);
+	int64_t old_ms = clock_mono_ms() - EVICT_AGE_MS;
+	struct conn *c;
 
-	if (!c || !c->evcon || clock_mono_ms() - c->idle_since_ms < EVICT_AGE_MS)
-		return;
-	metrics_add(g->metrics, GATEWAY_REFUSALS, 1, "idle-evicted");
-	conn_close(c);
+	for (; most > 0 && (c = TAILQ_FIRST(&g->idle)) != NULL && c->evcon && c->idle_since_ms <= old_ms;
+		most--) {
+		metrics_add(g->metrics, GATEWAY_REFUSALS, 1, "idle-evicted");
+		conn_close(c);
+	}
 }
 
 static void update_accepting(struct guard *g)
@@ -104,7 +107,7 @@ static void on_make_room(evutil_socket_t fd, short what, void *arg)
 {
 	struct guard *g = arg;
 
-	evict_one(g);
+	evict(g, g->count / EVICT_SHARE + 1);
 	update_accepting(g);
 }
 
@@ -175,7 +178,7 @@ static void on_drained(evutil_socket_t fd, short what, void *arg)
 
 static void on_starved(void *arg)
 {
-	evict_one(arg);
+	evict(arg, 1);
 }
 
 static void fit_descriptors(struct guard *g)

@@ -175,7 +175,7 @@ def test_out_of_descriptors(make_probe):
     for connection in held:
         connection.send(request("POST", "/v1/hold"))
     eventually(lambda: probe.count()["held"] == 10)
-    others = [probe.connect() for _ in range(200)]
+    others = [probe.connect() for _ in range(100)]
     assert probe.is_well()
     for connection in others:
         connection.close()
