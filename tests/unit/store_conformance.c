@@ -884,6 +884,47 @@ static void a_row_put_off_untried_counts_no_try(void **state)
 	assert_int_equal(claim(f, 1, NULL, T0 + 5002, &due), 0);
 }
 
+static void what_is_put_off_untried_is_no_try(void **state)
+{
+	struct fixture *f = *state;
+	struct id id = new_id(f, T0);
+	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, T0);
+	const struct store_due *due;
+
+	e.deliver = slice_text("[{\"channel\":\"webhook\",\"target\":{}}]");
+	apply(f, &e);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(claim(f, 1, NULL, T0 + i * 10, &due), 1);
+		assert_int_equal(due->attempt, 0);
+		end_one(f, 1, &due->row, STORE_DUE_LATER, T0 + i * 10, T0 + i * 10 + 10);
+	}
+	assert_int_equal(task_now(f, &id)->deliveries_pending, 1);
+}
+
+/* 91 MiB of requests are due: the first claim takes what it may have in memory, the next one the rest. */
+static void a_claim_takes_no_more_than_fits_into_memory(void **state)
+{
+	enum { LEN = 13 << 20, N = 7 };
+	struct fixture *f = *state;
+	uint8_t *bytes = calloc(1, LEN);
+	const struct store_due *due;
+	size_t first, second;
+
+	for (int i = 0; i < N; i++) {
+		struct id id = new_id(f, T0);
+		struct store_later later = later_of(&id, T0, T0 + i);
+
+		later.request = slice_of(bytes, LEN);
+		assert_int_equal(insert_later(f, &later, 1), 0);
+	}
+	first = claim(f, 1, NULL, T0 + 100, &due);
+	assert_int_equal(first, 5);
+	assert_int_equal(due[4].task.request.len, LEN);
+	second = claim(f, 1, NULL, T0 + 100, &due);
+	assert_int_equal(first + second, N);
+	free(bytes);
+}
+
 static void deliveries_asked_for_by_an_earlier_event_are_made_at_the_end(void **state)
 {
 	struct fixture *f = *state;
@@ -1679,6 +1720,8 @@ int conformance_run(void)
 		TEST(deliveries_are_made_for_the_outcomes_that_they_name),
 		TEST(a_delivery_is_tried_again_until_it_ends),
 		TEST(a_row_put_off_untried_counts_no_try),
+		TEST(what_is_put_off_untried_is_no_try),
+		TEST(a_claim_takes_no_more_than_fits_into_memory),
 		TEST(deliveries_asked_for_by_an_earlier_event_are_made_at_the_end),
 		TEST(a_task_that_never_ran_still_delivers_its_end),
 		TEST(broken_deliveries_are_refused_whatever_is_wrong),

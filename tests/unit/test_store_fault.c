@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,36 @@ static void install_memory(void)
 	methods.xRealloc = faulty_realloc;
 	sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
 }
+
+/* ---- our own memory: malloc and calloc are wrapped by the linker, SQLite's are not ---- */
+
+static atomic_int our_countdown = -1; /* allocations until one fails; below 0: none will */
+
+static bool is_our_memory_gone(void)
+{
+	int left = atomic_load(&our_countdown);
+
+	while (left >= 0 && !atomic_compare_exchange_weak(&our_countdown, &left, left - 1))
+		;
+	return left == 0;
+}
+
+/* The linker fixes these names. NOLINTBEGIN(bugprone-reserved-identifier) */
+void *__real_malloc(size_t len);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_malloc(size_t len);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *__wrap_malloc(size_t len)
+{
+	return is_our_memory_gone() ? NULL : __real_malloc(len);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return is_our_memory_gone() ? NULL : __real_calloc(count, size);
+}
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 /* ---- one piece of work of several parts, done whole or not at all ---- */
 
@@ -399,6 +430,52 @@ static void memory_that_fails_at_whichever_allocation_loses_nothing(void **state
 	expect_sound(f);
 }
 
+struct told {
+	bool has_come;
+	int rc;
+};
+
+static void on_told(int rc, const struct store_applied *applied, size_t len, void *arg)
+{
+	struct told *t = arg;
+
+	atomic_store(&our_countdown, -1);
+	*t = (struct told){true, rc};
+}
+
+static void our_own_allocations_may_fail_one_by_one(void **state)
+{
+	struct fixture *f = *state;
+	bool was_hit = true;
+	int refused = 0, failed = 0;
+	char deliver[20000];
+
+	/* Long enough that the thread needs memory too. */
+	snprintf(deliver, sizeof deliver, "[{\"channel\":\"webhook\",\"target\":{\"x\":\"%019900d\"}}]", 0);
+	for (int n = 0; was_hit; n++) {
+		struct told t = {0};
+		struct work w;
+		int rc;
+
+		prepare(f, &w);
+		w.events[0].deliver = slice_text(deliver);
+		atomic_store(&our_countdown, n);
+		rc = store_apply(f->store, w.events, 2, on_told, &t);
+		if (rc < 0)
+			assert_int_equal(rc, -ENOMEM);
+		else
+			fixture_await(f, &t.has_come);
+		was_hit = n < 200 && (rc < 0 || t.rc < 0);
+		refused += rc < 0;
+		failed += t.rc < 0;
+		atomic_store(&our_countdown, -1);
+		expect_all_or_nothing(f, &w, rc == 0 && t.rc == 0);
+		free(w.bytes);
+	}
+	assert_true(refused >= 2);
+	assert_true(failed >= 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -410,6 +487,7 @@ int main(void)
 		TEST(a_checkpoint_that_fails_loses_nothing),
 		TEST(whatever_is_told_to_be_done_was_synced_before),
 		TEST(memory_that_fails_at_whichever_allocation_loses_nothing),
+		TEST(our_own_allocations_may_fail_one_by_one),
 	};
 
 	install_memory();
