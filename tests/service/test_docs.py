@@ -103,6 +103,12 @@ def test_every_member_of_the_status_document_is_documented_and_no_other():
         assert f"`{name}`" in API or f".{name}`" in API, name
 
 
+def test_every_header_that_pages_may_use_is_documented():
+    for macro in re.findall(r"#define CORS_\w+_HEADERS((?: .*\\\n)*.*)", text_of("gateway/cors.h")):
+        for header in re.findall(r"[A-Za-z-]+(?=[,\"])", macro):
+            assert f"`{header}`" in API or header == "Last-Event-ID", header
+
+
 def test_every_log_event_is_documented_and_no_other():
     events = {"log_dropped"}
     for folder in SERVICES:
