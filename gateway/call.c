@@ -388,6 +388,7 @@ void call_answer_json(struct call *c, int status, struct slice json)
 void call_problem_with(
 	struct call *c, enum problem problem, const char *field, const char *members, const char *detail)
 {
+	struct slice document = {0};
 	struct buf body;
 
 	if (problem_status(problem) == 503)
@@ -395,10 +396,10 @@ void call_problem_with(
 	if (problem == PROBLEM_UNAUTHORIZED)
 		set_default(c, "WWW-Authenticate", "Bearer");
 	buf_init(&body, PROBLEM_MAX);
-	problem_render(problem, field, members, detail, c->request_id, &body);
 	/* Without memory for the document the status has to do. */
-	call_answer(c, problem_status(problem), slice_text("application/problem+json"),
-		body.error ? (struct slice){0} : buf_slice(&body));
+	if (problem_render(problem, field, members, detail, c->request_id, &body) == 0)
+		document = buf_slice(&body);
+	call_answer(c, problem_status(problem), slice_text("application/problem+json"), document);
 	buf_done(&body);
 }
 

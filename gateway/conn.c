@@ -179,12 +179,12 @@ static void add_connection_field(struct conn *c, struct evhttp_request *req)
 		evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "keep-alive");
 }
 
-void conn_answer(struct conn *c, struct evhttp_request *req, int status, struct evbuffer *body, size_t len)
+void conn_answer(struct conn *c, struct evhttp_request *req, int status, struct evbuffer *body, size_t charge)
 {
 	assert(c->state == CONN_BUSY);
 	c->on_gone = NULL;
 	c->is_last |= c->guard->on_drained != NULL;
-	c->answer_charge = len;
+	c->answer_charge = charge;
 	c->body_len = 0;
 	add_connection_field(c, req);
 	evhttp_request_set_on_complete_cb(req, on_complete, c);

@@ -256,13 +256,13 @@ const char *guard_address(const struct guard *g)
 	return listener_address(g->listener);
 }
 
-void guard_stop(struct guard *g, void (*cb)(void *arg), void *arg)
+void guard_stop(struct guard *g, void (*on_drained_cb)(void *arg), void *arg)
 {
 	struct conn *c, *next;
 
 	if (g->listener)
 		listener_stop(g->listener);
-	g->on_drained = cb;
+	g->on_drained = on_drained_cb;
 	g->on_drained_arg = arg;
 	for (c = TAILQ_FIRST(&g->idle); c; c = next) {
 		next = TAILQ_NEXT(c, idle);

@@ -57,8 +57,8 @@ void guard_free(struct guard *g);
 int guard_listen(struct guard *g, const char *address);
 /* "127.0.0.1:43211", where it listens. Borrows. */
 const char *guard_address(const struct guard *g);
-/* Stops listening; connections end after the answer that they wait for. `on_drained` is called once, from the loop. */
-void guard_stop(struct guard *g, void (*on_drained)(void *arg), void *arg);
+/* Stops listening; connections end after the answer that they wait for. `on_drained_cb` is called once, from the loop. */
+void guard_stop(struct guard *g, void (*on_drained_cb)(void *arg), void *arg);
 bool guard_is_stopping(const struct guard *g);
 
 /* The byte budget. False: it would be passed, and nothing was taken. */

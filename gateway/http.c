@@ -65,13 +65,13 @@ const char *http_method_name(enum call_method method)
 	return "";
 }
 
-void http_method_list(unsigned allowed, char text[HTTP_METHODS_LEN])
+void http_method_list(unsigned set, char text[HTTP_METHODS_LEN])
 {
 	size_t len = 0;
 
 	text[0] = '\0';
 	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-		if (allowed & methods[i].method)
+		if (set & methods[i].method)
 			len += (size_t)snprintf(
 				text + len, HTTP_METHODS_LEN - len, "%s%s", len ? ", " : "", methods[i].name);
 }

@@ -13,7 +13,7 @@ const char *http_reason(int status);
 const char *http_method_name(enum call_method method);
 /* "GET, HEAD, POST", for Allow. */
 #define HTTP_METHODS_LEN 64
-void http_method_list(unsigned methods, char text[HTTP_METHODS_LEN]);
+void http_method_list(unsigned set, char text[HTTP_METHODS_LEN]);
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT", of now. */
 #define HTTP_DATE_LEN 29

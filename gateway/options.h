@@ -86,6 +86,6 @@ extern const struct option gateway_root_table[];
 int route_path_parse(const char *text, unsigned *methods, const char **pattern, const char **why);
 
 /* What tables cannot say; see service_definition.check. */
-int gateway_options_check(const void *root, const char *path, struct buf *errors);
+int gateway_options_check(const void *options, const char *path, struct buf *errors);
 
 #endif

@@ -425,9 +425,9 @@ const char *server_address(const struct server *s)
 	return guard_address(s->guard);
 }
 
-void server_stop(struct server *s, server_drained_cb *cb, void *arg)
+void server_stop(struct server *s, server_drained_cb *on_drained, void *arg)
 {
-	guard_stop(s->guard, cb, arg);
+	guard_stop(s->guard, on_drained, arg);
 }
 
 static void free_mounts(struct mount *m)

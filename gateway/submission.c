@@ -91,7 +91,7 @@ static int read_moment(const struct setting *o, int64_t *out)
 {
 	int64_t ms;
 
-	if (clock_parse((const char *)o->text.data, o->text.len, &ms) < 0)
+	if (o->text.len == 0 || clock_parse((const char *)o->text.data, o->text.len, &ms) < 0)
 		return refuse(o, "not a time by RFC 3339, like \"2026-01-02T03:04:05Z\"");
 	if (ms > o->rules->now_ms + SUBMISSION_AHEAD_MAX_MS)
 		return refuse(o, "more than 366 days ahead");

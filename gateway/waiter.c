@@ -141,15 +141,16 @@ static bool is_what_was_wanted(const struct wait_for *what, const struct store_t
 	return task_state_is_terminal(task->state) || (!what->until_end && task->rev != what->rev);
 }
 
-static void settle(struct waiter *waiter, int rc, const struct store_task *task)
+/* `task`: NULL when it could not be read, and has to be read again. */
+static void settle(struct waiter *waiter, const struct store_task *task)
 {
 	if (!waiter)
 		return;
 	waiter->slot = NO_SLOT;
-	if (rc < 0)
-		waiter->needs_read = true;
-	else
+	if (task)
 		waiter->has_come = is_what_was_wanted(&waiter->what, task);
+	else
+		waiter->needs_read = true;
 }
 
 static void on_tasks(int rc, const struct store_task *tasks, size_t len, void *arg)
@@ -157,7 +158,7 @@ static void on_tasks(int rc, const struct store_task *tasks, size_t len, void *a
 	struct waiters *w = arg;
 
 	for (size_t i = 0; i < w->asked_len; i++)
-		settle(w->asked[i], rc, rc < 0 ? NULL : &tasks[i]);
+		settle(w->asked[i], rc < 0 ? NULL : &tasks[i]);
 	w->asked_len = 0;
 	end_where(w, it_has_come, true);
 	if (rc < 0)
@@ -187,7 +188,7 @@ static void read_next(struct waiters *w)
 		rc = store_tasks_get(w->store, ids, w->asked_len, 0, on_tasks, w);
 	if (rc < 0) {
 		for (size_t i = 0; i < w->asked_len; i++)
-			settle(w->asked[i], rc, NULL);
+			settle(w->asked[i], NULL);
 		w->asked_len = 0;
 		w->is_asking = false;
 	}
