@@ -132,3 +132,10 @@ def test_every_anchor_between_documents_is_a_heading():
             there = (page.parent / target if target else page).read_text(encoding="utf-8")
             anchors = {slug(heading) for heading in re.findall(r"^#+ (.+)$", there, re.MULTILINE)}
             assert anchor in anchors, f"{page.relative_to(ROOT)} links to {target}#{anchor}"
+
+
+def test_every_page_is_in_the_index():
+    index = text_of("docs/README.md")
+    for page in ROOT.glob("docs/*.md"):
+        if page.name != "README.md" and not page.name.endswith(".in.md"):
+            assert f"({page.name})" in index, page.name
