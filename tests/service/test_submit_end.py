@@ -1,6 +1,5 @@
-"""A gateway without its store, and its end."""
+"""A gateway without its store, beside another one, and its end."""
 import os
-import signal
 import sqlite3
 import threading
 import time
@@ -73,11 +72,11 @@ def test_at_the_end_who_waits_is_answered_and_what_runs_is_finished(stack, parke
     sync = in_background(lambda: stack.client.run("sleep", b"1.5", mode="sync"))
     eventually(lambda: waiters(stack) == 2, what="both wait")
     eventually(lambda: vhost.queues()["postback.inline.sleep"]["unacked"] == 1, what="it runs")
-    stack.gateway.signal(signal.SIGTERM)
+    stopped = in_background(stack.gateway.stop)
     assert poll().json()["status"] == "queued"
     assert prefer().status_code == 202
     assert sync().status_code == 200
-    stack.gateway.stop()
+    stopped()
 
 
 def test_a_task_that_is_canceled_before_any_processor_runs_ends_canceled(stack):
@@ -110,3 +109,34 @@ def test_many_clients_that_come_and_go_leave_nothing_behind(stack, parked):
         thread.join()
     eventually(lambda: waiters(stack) == 0, what="nobody waits")
     assert stack.client.status(task_id)["status"] == "queued"
+
+
+def test_two_gateways_know_each_others_ids_and_get_their_own_replies(stack, parked, vhost):
+    stack.add("gateway", "second")
+    stack.await_ready("second")
+    clients = [stack.client, stack.client_of("second")]
+    for one, other in (clients, clients[::-1]):
+        task_id = one.submit("parked", 1)
+        poll = in_background(lambda: other.get(f"/v1/tasks/{task_id}?wait=20"))
+        request, properties = parked.take()
+        parked.reply(request, properties, result=b"1", content_type="application/json")
+        assert poll().json()["status"] == "succeeded"
+        headers = {"Idempotency-Key": task_id}
+        first = one.run("parked", b"1", headers=headers)
+        assert other.run("parked", b"1", headers=headers).json() == first.json()
+        parked.take()
+    joins = [in_background(lambda n=n: clients[n % 2].run("echo", str(n).encode(), mode="sync").content)
+             for n in range(20)]
+    assert [join() for join in joins] == [str(n).encode() for n in range(20)]
+
+
+def test_a_gateway_learns_the_key_that_another_one_brings(stack, tmp_path):
+    stack.start({"gateway": {"tasks": ["parked"]}}, only=("gateway",))
+    key_file = tmp_path / "key"
+    key_file.write_bytes(os.urandom(32))
+    stack.add("gateway", "second", env={"POSTBACK_GATEWAY_ID_KEY_FILE": str(key_file)})
+    stack.await_ready("second")
+    task_id = stack.client_of("second").submit("parked", 1)
+    eventually(lambda: stack.client.get(f"/v1/tasks/{task_id}").status_code == 200, what="the first knows it too")
+    own = stack.client.submit("parked", 1)
+    assert stack.client_of("second").status(own)["status"] == "queued"
