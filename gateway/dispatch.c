@@ -6,6 +6,7 @@
 
 #include "gateway/known.h"
 #include "gateway/message.h"
+#include "gateway/question.h"
 #include "proto/topology.h"
 #include "runtime/clock.h"
 
@@ -251,20 +252,16 @@ static void on_queue(int rc, const struct broker_queue_info *info, void *arg)
 {
 	struct dispatch *d = arg;
 
-	if (rc < 0) {
+	if (rc < 0)
 		finish(d, DISPATCH_AWAY);
-	} else if (!info->exists) {
-		known_missed(d->g->known, d->checking->task);
+	else if (!info->exists)
 		finish(d, DISPATCH_NO_QUEUE);
-	} else {
-		known_saw(d->g->known, d->checking->task, clock_mono_ms());
+	else
 		check_from(d, d->checking->then);
-	}
 }
 
 static void check_from(struct dispatch *d, const struct submission *s)
 {
-	char queue[TOPOLOGY_NAME_MAX];
 	int rc;
 
 	while (s && known_is_fresh(d->g->known, s->task, clock_mono_ms()))
@@ -274,8 +271,7 @@ static void check_from(struct dispatch *d, const struct submission *s)
 		return;
 	}
 	d->checking = s;
-	topology_task_queue(slice_text(s->task), queue);
-	rc = broker_queue_info(d->g->service->publish, queue, on_queue, d);
+	rc = question_ask(d->g->questions, s->task, on_queue, d);
 	if (rc < 0)
 		finish(d, outcome_of_error(rc));
 }

@@ -11,6 +11,7 @@
 #include "gateway/list.h"
 #include "gateway/metrics.h"
 #include "gateway/poll.h"
+#include "gateway/question.h"
 #include "gateway/queues.h"
 #include "gateway/result.h"
 #include "gateway/retry.h"
@@ -166,6 +167,7 @@ static void gateway_free(void *self)
 	inline_lane_free(g->lane);
 	routes_free(g->routes);
 	store_free(g->store);
+	questions_free(g->questions);
 	known_free(g->known);
 	if (g->keys_timer)
 		event_free(g->keys_timer);
@@ -238,6 +240,9 @@ static int start_parts(struct gateway *g)
 	if ((rc = read_key_file(g)) < 0)
 		return rc;
 	if ((rc = known_new(&g->known)) < 0)
+		return rc;
+	rc = questions_new(g->service, g->known, g->options->limits.publish_timeout_ms, &g->questions);
+	if (rc < 0)
 		return rc;
 	if ((rc = declare_tasks(g)) < 0)
 		return rc;

@@ -12,6 +12,7 @@
 
 struct inline_lane;
 struct known;
+struct questions;
 struct routes;
 struct waiters;
 
@@ -22,6 +23,7 @@ struct gateway {
 	struct store *store;
 	struct ids ids;
 	struct known *known;
+	struct questions *questions;
 	struct waiters *waiters;
 	struct inline_lane *lane;
 	struct routes *routes;

@@ -8,8 +8,7 @@
 #include "service/json_out.h"
 #include "gateway/known.h"
 #include "gateway/lookup.h"
-#include "proto/topology.h"
-#include "runtime/clock.h"
+#include "gateway/question.h"
 
 enum { QUEUES_MAX = 256 };
 #define DOCUMENT_MAX ((size_t)256 * 1024)
@@ -79,21 +78,16 @@ static void on_info(int rc, const struct broker_queue_info *info, void *arg)
 		q->error = rc;
 	else
 		line->info = *info;
-	if (rc == 0 && info->exists)
-		known_saw(q->g->known, line->task, clock_mono_ms());
 	if (--q->asked == 0)
 		finish(q);
 }
 
 static void ask(struct queues *q)
 {
-	char queue[TOPOLOGY_NAME_MAX];
-
 	/* One more for this function itself, so that no answer is the last before all have been asked. */
 	q->asked = 1;
 	for (size_t i = 0; i < q->len && !q->error; i++) {
-		topology_task_queue(slice_text(q->lines[i].task), queue);
-		q->error = broker_queue_info(q->g->service->publish, queue, on_info, &q->lines[i]);
+		q->error = question_ask(q->g->questions, q->lines[i].task, on_info, &q->lines[i]);
 		if (q->error == 0)
 			q->asked++;
 	}

@@ -14,10 +14,10 @@
 #include "gateway/lookup.h"
 #include "gateway/metrics.h"
 #include "gateway/prefer.h"
+#include "gateway/question.h"
 #include "service/status.h"
 #include "gateway/sync.h"
 #include "gateway/waiter.h"
-#include "proto/topology.h"
 #include "runtime/clock.h"
 
 struct submit {
@@ -312,10 +312,7 @@ static void on_durable_queue(int rc, const struct broker_queue_info *info, void 
 /* Nobody consumes the inline queue: does anybody know this task at all? */
 static void end_without_queue(struct submit *s)
 {
-	char queue[TOPOLOGY_NAME_MAX];
-
-	topology_task_queue(slice_text(s->first->task), queue);
-	if (broker_queue_info(s->g->service->publish, queue, on_durable_queue, s) < 0)
+	if (question_ask(s->g->questions, s->first->task, on_durable_queue, s) < 0)
 		end_inline(s, INLINE_AWAY);
 }
 

@@ -1,9 +1,10 @@
 """Submissions while the broker is away: an answer within the publish deadline, never a 202 for what was lost."""
+import threading
 import time
 
 import pytest
 
-from gateway_rig import Worker, problem
+from gateway_rig import Worker, problem, text_of
 from lib.wait import eventually
 
 TASKS = {"gateway": {"tasks": ["parked"], "limits": {"publish_timeout": "1s"}}}
@@ -75,9 +76,41 @@ def test_a_retry_under_the_same_key_keeps_the_id_of_an_unknown_outcome(gateway, 
     assert gateway.client.run("parked", b'"k"', headers=headers).json() == second.json()
 
 
-def _accepted(response):
-    assert response.status_code in (202, 503), response.text
+def _accepted(response, meanwhile=503):
+    assert response.status_code in (202, meanwhile), response.text
     return response if response.status_code == 202 else None
+
+
+def test_questions_to_a_broker_that_does_not_answer_come_to_an_end(gateway, broker_proxy):
+    assert gateway.client.run("parked", b"1").status_code == 202
+    broker_proxy.pause()
+    for ask in (lambda c: c.run("another", b"1", delay="1h"), lambda c: c.envelope("another", 1, then="third"),
+                lambda c: c.get("/v1/queues")):
+        began = time.monotonic()
+        problem(ask(gateway.client), 503, "broker-unavailable")
+        assert time.monotonic() - began < 3
+    broker_proxy.resume()
+    eventually(lambda: gateway.client.get("/v1/queues").status_code == 200, what="it recovers by itself")
+
+
+def test_a_key_of_a_gateway_that_died_is_taken_up_again_under_its_id(gateway, broker_proxy, vhost):
+    worker = Worker(vhost, "parked")
+    broker_proxy.pause("down")
+    headers = {"Idempotency-Key": "died"}
+    thread = threading.Thread(target=lambda: pytest.raises(
+        OSError, gateway.client.run, "parked", b"1", headers=headers))
+    thread.start()
+    request, _ = worker.take()
+    gateway.gateway.kill()
+    thread.join()
+    broker_proxy.resume()
+    gateway.gateway.start()
+    gateway.await_ready("gateway")
+    problem(gateway.client.run("parked", b"1", headers=headers), 409, "conflict")
+    again = eventually(lambda: _accepted(gateway.client.run("parked", b"1", headers=headers), 409), timeout=20,
+                       every=0.2, what="the first claim's lease ends")
+    assert again.json()["id"] == text_of(request["id"])
+    worker.close()
 
 
 def test_a_scheduled_task_needs_only_the_store_once_its_queue_was_seen(gateway, broker_proxy):
