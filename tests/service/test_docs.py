@@ -83,10 +83,15 @@ def test_every_key_of_an_envelope_is_documented_and_no_other():
 
 
 def test_every_option_of_run_is_documented_and_no_other():
-    channels = re.search(r"channels\[\] = \{(.*?), NULL\}", text_of("gateway/run.c")).group(1)
     own = re.findall(r'strcmp\(name\.text, "(\w+)"\)', text_of("gateway/run.c"))
     same(rows_under("### POST /v1/run/{task}"),
-         names_in("gateway/submission.c", "options") | set(own) | set(re.findall(r"\w+", channels.replace('"', ""))))
+         names_in("gateway/submission.c", "options") | set(own) | names_in("gateway/deliver.c", "channels"))
+
+
+def test_every_channel_is_documented_and_no_other():
+    rows = re.findall(r'\{"(\w+)", "(\w+)", ', table_of("gateway/deliver.c", "channels"))
+    same(rows_under("#### Deliver"), {name for name, _ in rows})
+    same(rows_under("#### Deliver", column=1), {key for _, key in rows})
 
 
 def test_every_parameter_of_the_list_is_documented_and_no_other():
