@@ -10,6 +10,7 @@ static const struct option notifier_table[] = {
 		.type = OPTION_SECTION,
 		.offset = offsetof(struct notifier_options, webhook),
 		.fields = webhook_option_table,
+		.check = webhook_options_check,
 		.help = "Outcomes pushed over HTTP."},
 	{0},
 };

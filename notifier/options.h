@@ -45,6 +45,8 @@ struct notifier_root {
 };
 
 extern const struct option webhook_option_table[];
+/* As struct option's check, of the whole section. */
+int webhook_options_check(const void *value, char *why, size_t why_len);
 extern const struct option notifier_root_table[];
 
 #endif

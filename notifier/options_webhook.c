@@ -30,14 +30,26 @@ static int check_secret(const void *value, char *why, size_t why_len)
 	return rc;
 }
 
-static int check_secrets(const void *value, char *why, size_t why_len)
+static int check_secrets(const struct option_list *secrets, char *why, size_t why_len)
 {
-	const struct option_list *secrets = value;
-
 	if (secrets->len <= SIGNATURE_SECRETS_MAX)
 		return 0;
 	snprintf(why, why_len, "has more than %d secrets", SIGNATURE_SECRETS_MAX);
 	return -EINVAL;
+}
+
+static int check_tenant(const void *value, char *why, size_t why_len)
+{
+	const struct webhook_tenant *tenant = value;
+
+	return check_secrets(&tenant->secrets, why, why_len);
+}
+
+int webhook_options_check(const void *value, char *why, size_t why_len)
+{
+	const struct webhook_options *o = value;
+
+	return check_secrets(&o->secrets, why, why_len);
 }
 
 static int check_signing_key(const void *value, char *why, size_t why_len)
@@ -107,7 +119,6 @@ static const struct option tenant_table[] = {
 		.fields = secret_table,
 		.item_size = sizeof(struct webhook_secret),
 		.scalar_field = "secret",
-		.check = check_secrets,
 		.help = "Its secrets, instead of the general ones."},
 	{0},
 };
@@ -144,7 +155,6 @@ const struct option webhook_option_table[] = {
 		.fields = secret_table,
 		.item_size = sizeof(struct webhook_secret),
 		.scalar_field = "secret",
-		.check = check_secrets,
 		.help = "What messages are signed with, each a text or {secret_file: PATH}; while they are rotated the new "
 			"and the old one. Without any, and without a signing_key, no webhook is sent."},
 	{.name = "tenants",
@@ -152,6 +162,7 @@ const struct option webhook_option_table[] = {
 		.offset = offsetof(struct webhook_options, tenants),
 		.fields = tenant_table,
 		.item_size = sizeof(struct webhook_tenant),
+		.check = check_tenant,
 		.help = "Tenants with secrets of their own."},
 	{.name = "signing_key",
 		.type = OPTION_SECRET,

@@ -112,10 +112,12 @@ void text_wipe(char *text)
 
 static int copy_text(struct slice text, char **at)
 {
-	char *copy = strndup((const char *)text.data, text.len);
+	char *copy = malloc(text.len + 1);
 
 	if (!copy)
 		return -ENOMEM;
+	memcpy(copy, text.data, text.len);
+	copy[text.len] = '\0';
 	text_wipe(*at);
 	*at = copy;
 	return 0;

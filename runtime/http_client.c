@@ -621,6 +621,8 @@ static void set_manners(CURL *e, const struct http_client *c)
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	/* Who moved is found at once; many calls in the same moment share a look-up. */
+	curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 1L);
 	/* Even none must be said, else the environment is asked. */
 	curl_easy_setopt(e, CURLOPT_PROXY, c->proxy ? c->proxy : "");
 	curl_easy_setopt(e, CURLOPT_NOPROXY, "");

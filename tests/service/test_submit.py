@@ -209,7 +209,7 @@ ENVELOPES = [
     ("priority", b'{"task":"echo","priority":5}', "/priority", 422),
     ("metadata is a list", b'{"task":"echo","metadata":[]}', "/metadata", 422),
     ("much metadata", b'{"task":"echo","metadata":{"a":"' + b"x" * 17000 + b'"}}', "/metadata", 422),
-    ("deliver to a channel", b'{"task":"echo","deliver":{"webhook":"https://a.example"}}', "/deliver/webhook", 422),
+    ("an unknown channel", b'{"task":"echo","deliver":{"pigeon":"https://a.example"}}', "/deliver/pigeon", 422),
     ("deliver is a text", b'{"task":"echo","deliver":"x"}', "/deliver", 422),
     ("then is a number", b'{"task":"echo","then":7}', "/then", 422),
     ("then is no name", b'{"task":"echo","then":"a b"}', "/then", 422),

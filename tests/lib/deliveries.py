@@ -1,0 +1,47 @@
+"""What the store keeps of deliveries, read from the database file."""
+import collections
+import sqlite3
+import uuid
+
+from lib.wait import eventually
+
+Attempt = collections.namedtuple("Attempt", "delivery number at took_ms status error response")
+
+
+def _read(stack, statement, *values):
+    database = sqlite3.connect(f"file:{stack.database}?mode=ro", uri=True, timeout=10)
+    try:
+        return database.execute(statement, values).fetchall()
+    finally:
+        database.close()
+
+
+def attempts(stack, task):
+    """Of all deliveries of a task, by delivery and number."""
+    rows = _read(stack, "SELECT a.row, number, at, took_ms, status, error, response FROM attempts a JOIN due d ON d.row = a.row "
+                        "WHERE d.task_id = ? ORDER BY d.ordinal, number", uuid.UUID(task).bytes)
+    return [Attempt(str(uuid.UUID(bytes=row[0])), *row[1:]) for row in rows]
+
+
+def await_deliveries(stack, task, timeout=20, **wanted):
+    """Until the status document counts so: await_deliveries(stack, id, delivered=1, dead=2). Returns the attempts."""
+    counts = {"pending": 0, "delivered": 0, "dead": 0, **wanted}
+
+    def now():
+        seen = stack.client.status(task)["deliveries"]
+        assert seen == counts, seen
+        return True
+
+    eventually(now, timeout=timeout, what=f"deliveries of {task} are {counts}")
+    return attempts(stack, task)
+
+
+def metric(stack, name, **labels):
+    """The notifier's metric, 0 when it is not there."""
+    wanted = {f'{key}="{value}"' for key, value in labels.items()}
+    for line in stack.client_of("notifier").get("/metrics").text.splitlines():
+        head, _, value = line.rpartition(" ")
+        series, _, rest = head.partition("{")
+        if series == name and wanted <= set(rest.rstrip("}").split(",")) - {""}:
+            return float(value)
+    return 0.0
