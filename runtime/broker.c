@@ -28,9 +28,34 @@ void broker_leave(struct broker *b)
 	broker_dispose(b);
 }
 
+/* Many callbacks post in one go of the loop; all that goes over together, and is written together. */
 void broker_post(struct broker *b, struct parcel *parcel)
 {
-	mailbox_post(b->link->inbox, &parcel->mail);
+	if (!b->posted)
+		event_active(b->flush, EV_TIMEOUT, 0);
+	*b->posted_end = &parcel->mail;
+	b->posted_end = &parcel->mail.next;
+	parcel->mail.next = NULL;
+}
+
+static struct mail *take_posted(struct broker *b, struct mail ***end)
+{
+	struct mail *first = b->posted;
+
+	*end = b->posted_end;
+	b->posted = NULL;
+	b->posted_end = &b->posted;
+	return first;
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+	struct broker *b = arg;
+	struct mail **end;
+	struct mail *first = take_posted(b, &end);
+
+	if (first)
+		link_hand_over(b->link, first, end);
 }
 
 struct slice broker_keep(uint8_t **at, struct slice s)
@@ -95,6 +120,7 @@ int broker_new(struct loop *loop, const struct broker_options *opt, struct broke
 	b->bytes_max = opt->bytes_max ? opt->bytes_max : BYTES_MAX_DEFAULT;
 	b->on_state = opt->on_state;
 	b->arg = opt->arg;
+	b->posted_end = &b->posted;
 	rc = link_new(opt, &b->link);
 	if (rc < 0)
 		goto out;
@@ -102,7 +128,8 @@ int broker_new(struct loop *loop, const struct broker_options *opt, struct broke
 	if (rc < 0)
 		goto out;
 	b->unheld = loop_timer(loop, broker_on_unheld, b);
-	if (!b->unheld) {
+	b->flush = loop_timer(loop, on_flush, b);
+	if (!b->unheld || !b->flush) {
 		rc = -ENOMEM;
 		goto out;
 	}
@@ -154,10 +181,15 @@ static void shut_socket(struct link *l)
 /* A thread that hangs in DNS or in a TLS handshake is left behind: it ends by itself and holds its own reference. */
 static void stop_thread(struct broker *b)
 {
+	struct mail **end;
+	struct mail *first = take_posted(b, &end);
+
+	if (first)
+		mailbox_post_all(b->link->inbox, first, end);
 	if (!b->is_started)
 		return;
 	atomic_store(&b->link->is_stopping, true);
-	broker_post(b, &b->link->stop);
+	mailbox_post(b->link->inbox, &b->link->stop.mail);
 	if (join_within(b->thread, FREE_POLITE_MS))
 		return;
 	shut_socket(b->link);
@@ -183,6 +215,8 @@ void broker_free(struct broker *b)
 	loop_mail_free(b->mail);
 	if (b->unheld)
 		event_free(b->unheld);
+	if (b->flush)
+		event_free(b->flush);
 	link_unref(b->link);
 	broker_dispose(b);
 }

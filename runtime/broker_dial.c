@@ -13,6 +13,7 @@
 enum {
 	GOODBYE_MS = 300, /* to wait for the broker's word at the end */
 	CONNECT_DEFAULT_MS = 5000,
+	SEND_BUFFER = 208 << 10, /* what Linux grants at most without being asked; it doubles it */
 };
 
 int link_parse_url(struct link *l, const char *url)
@@ -164,6 +165,19 @@ static void bound_sending(const struct link *l, int fd)
 		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
 }
 
+/*
+ * Room for what the loop may write in a turn of its own. Over TLS nobody knows what a write leads to.
+ */
+static void make_room(struct link *l)
+{
+	int size = SEND_BUFFER;
+	socklen_t len = sizeof size;
+
+	setsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	l->is_roomy = !l->info.ssl && getsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &size, &len) == 0 &&
+		      size >= LINK_TURN_BYTES * 4;
+}
+
 int link_dial(struct link *l)
 {
 	int64_t ms = l->connect_timeout_ms > 0 ? l->connect_timeout_ms : CONNECT_DEFAULT_MS;
@@ -187,6 +201,7 @@ int link_dial(struct link *l)
 	}
 	set_fd(l, amqp_get_sockfd(l->conn));
 	bound_sending(l, l->fd);
+	make_room(l);
 	if (atomic_load(&l->is_stopping))
 		shutdown(l->fd, SHUT_RDWR);
 	reply = login(l);

@@ -26,7 +26,8 @@ enum {
 	CONSUMERS_MAX = 1024,
 	CHANNEL_MAX = CHANNEL_CONSUME + CONSUMERS_MAX,
 	PUBLISH_BUCKETS = 1024,
-	ARGS_MAX = 16, /* of a declaration */
+	ARGS_MAX = 16,		    /* of a declaration */
+	LINK_TURN_BYTES = 64 << 10, /* written at most in a turn of the loop */
 };
 
 #define CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
@@ -286,8 +287,15 @@ struct link {
 	pthread_mutex_t wish_lock;
 	pthread_mutex_t fd_lock;
 	int fd; /* -1: none; for the loop to shut down */
+	/*
+	 * Held by whoever works on all below, marked as the thread's: the thread but while it waits in poll, and now and
+	 * then the loop, which takes a turn itself instead of waking a thread that sleeps (link_try_turn).
+	 */
+	pthread_mutex_t turn_lock;
 	/* thread */
 	amqp_connection_state_t conn;
+	bool is_serving; /* connected, logged in, between two polls or in one */
+	bool is_roomy;	 /* the socket's buffer holds what a turn of the loop may write */
 	bool is_lost;
 	bool is_blocked;
 	bool must_stop;
@@ -312,6 +320,11 @@ struct link {
 int link_new(const struct broker_options *opt, struct link **out);
 void link_unref(struct link *l);
 void *link_run(void *arg);
+/*
+ * Loop side: hands these parcels over. Where the thread sleeps and the socket is sure to take what they lead to without
+ * waiting, the work is done here and now, which saves waking the thread; else they go to its mailbox.
+ */
+void link_hand_over(struct link *l, struct mail *first, struct mail **end);
 /* The connection is of no use any more; the first reason stays. */
 void link_lose(struct link *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void link_send_home(struct link *l, struct parcel *parcel);

@@ -12,6 +12,8 @@ struct broker {
 	struct link *link;
 	struct loop_mail *mail;
 	struct event *unheld; /* delivers what came during a pause */
+	struct event *flush;  /* hands over what was posted, once the callbacks at hand are done */
+	struct mail *posted, **posted_end;
 	pthread_t thread;
 	bool is_started;
 	size_t message_max, queue_max, bytes_max;

@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "runtime/backoff.h"
 #include "runtime/broker_internal.h"
@@ -16,6 +18,9 @@ enum {
 	THROTTLED_MS = 5,
 	HEARTBEAT_DIVISOR = 4,
 	WAIT_MAX_MS = 60000,
+	/* For a turn of the loop: what a parcel may write at most besides its body, what may still be unsent. */
+	TURN_OVERHEAD = 512,
+	TURN_UNSENT_MAX = 8 << 10,
 };
 
 /* ---- parcels ---- */
@@ -83,6 +88,7 @@ int link_new(const struct broker_options *opt, struct link **out)
 		return rc;
 	pthread_mutex_init(&l->wish_lock, NULL);
 	pthread_mutex_init(&l->fd_lock, NULL);
+	pthread_mutex_init(&l->turn_lock, NULL);
 	atomic_init(&l->refs, 1);
 	l->fd = -1;
 	l->stop.kind = PARCEL_STOP;
@@ -130,6 +136,7 @@ void link_unref(struct link *l)
 	}
 	pthread_mutex_destroy(&l->wish_lock);
 	pthread_mutex_destroy(&l->fd_lock);
+	pthread_mutex_destroy(&l->turn_lock);
 	/* Holds the password. */
 	if (l->url_copy)
 		explicit_bzero(l->url_copy, strlen(l->url_copy));
@@ -237,10 +244,8 @@ amqp_bytes_t link_name(const struct link *l, const char *name, char *out)
 
 /* ---- what comes from the loop ---- */
 
-static void take_mail(struct link *l)
+static void take_parcels(struct link *l, struct mail *mail)
 {
-	struct mail *mail = mailbox_take(l->inbox);
-
 	while (mail) {
 		struct parcel *parcel = (struct parcel *)mail;
 
@@ -259,6 +264,11 @@ static void take_mail(struct link *l)
 		case PARCEL_KINDS: break;
 		}
 	}
+}
+
+static void take_mail(struct link *l)
+{
+	take_parcels(l, mailbox_take(l->inbox));
 }
 
 /* ---- what comes from RabbitMQ ---- */
@@ -377,6 +387,7 @@ struct woken {
 	bool by_mail, by_socket;
 };
 
+/* Lets the turn go while it sleeps. */
 static struct woken wait_for_work(struct link *l, bool must_write)
 {
 	int ms = wait_ms(l, must_write, clock_mono_ms());
@@ -387,7 +398,9 @@ static struct woken wait_for_work(struct link *l, bool must_write)
 			.events = (short)(heard | (l->publisher.is_stuck ? POLLOUT : 0))},
 	};
 
+	pthread_mutex_unlock(&l->turn_lock);
 	poll(fds, 2, ms);
+	pthread_mutex_lock(&l->turn_lock);
 	if (fds[1].revents & POLLOUT)
 		l->publisher.is_stuck = false;
 	return (struct woken){
@@ -413,10 +426,30 @@ static void announce(struct link *l)
 	link_set_state(l, l->is_blocked ? BROKER_BLOCKED : BROKER_UP, "connected");
 }
 
+/* What is to be done after parcels or frames came. True: there is more to write at once. */
+static bool work(struct link *l, int64_t now_ms)
+{
+	bool must_write;
+
+	link_declare_run(l);
+	link_consume_run(l, now_ms);
+	link_query_run(l);
+	link_publish_run(l, now_ms);
+	announce(l);
+	/* Before writing, which may take long. */
+	post_home(l);
+	link_consume_flush(l);
+	must_write = link_publish_write(l, now_ms);
+	post_home(l);
+	return must_write;
+}
+
 static void serve(struct link *l)
 {
 	bool must_write = true; /* the first round waits for nothing: all is still to be declared */
 
+	pthread_mutex_lock(&l->turn_lock);
+	l->is_serving = true;
 	while (!l->is_lost && !l->must_stop) {
 		struct woken woken = wait_for_work(l, must_write);
 		int64_t now_ms = clock_mono_ms();
@@ -424,17 +457,77 @@ static void serve(struct link *l)
 		if (woken.by_mail)
 			take_mail(l);
 		read_if_due(l, woken.by_socket, now_ms);
-		link_declare_run(l);
-		link_consume_run(l, now_ms);
-		link_query_run(l);
-		link_publish_run(l, now_ms);
-		announce(l);
-		/* Before writing, which may take long. */
-		post_home(l);
-		link_consume_flush(l);
-		must_write = link_publish_write(l, now_ms);
-		post_home(l);
+		must_write = work(l, now_ms);
 	}
+	l->is_serving = false;
+	pthread_mutex_unlock(&l->turn_lock);
+}
+
+/* ---- a turn of the loop ---- */
+
+/* Bytes on the socket that this parcel may lead to, at most. */
+static size_t parcel_bytes(const struct parcel *parcel)
+{
+	const struct publish *p = (const struct publish *)parcel;
+	size_t bytes = TURN_OVERHEAD;
+
+	if (parcel->kind != PARCEL_PUBLISH)
+		return bytes;
+	bytes += p->body.len + p->exchange.len + p->routing_key.len + p->content_type.len +
+		 p->correlation_id.len + p->reply_to.len + p->type.len + p->app_id.len;
+	for (size_t i = 0; i < p->headers_len; i++)
+		bytes += strlen(p->headers[i].name) + p->headers[i].value.len;
+	return bytes;
+}
+
+/* Messages out and acks, not too many: what else there is may have to be done again later, and the thread keeps time. */
+static bool is_turn_sized(const struct mail *mail)
+{
+	size_t bytes = 0;
+
+	for (; mail; mail = mail->next) {
+		const struct parcel *parcel = (const struct parcel *)mail;
+
+		bytes += parcel_bytes(parcel);
+		if (bytes > LINK_TURN_BYTES ||
+			(parcel->kind != PARCEL_PUBLISH && parcel->kind != PARCEL_DELIVERY))
+			return false;
+	}
+	return true;
+}
+
+/* Sure not to wait: nothing is left over from before, and the kernel has sent nearly all that it was given. */
+static bool may_take_turn(const struct link *l, const struct mail *mail)
+{
+	int unsent;
+
+	return l->is_serving && l->is_roomy && !l->is_lost && !l->must_stop && !l->publisher.is_stuck &&
+	       !l->publisher.ready.first && is_turn_sized(mail) &&
+	       ioctl(amqp_get_sockfd(l->conn), SIOCOUTQ, &unsent) == 0 && unsent <= TURN_UNSENT_MAX;
+}
+
+static bool take_turn(struct link *l, struct mail *first, struct mail **end)
+{
+	*end = NULL;
+	if (!mailbox_is_empty(l->inbox) || !may_take_turn(l, first))
+		return false;
+	take_parcels(l, first);
+	/* What is left for the thread, it must hear of. */
+	if (work(l, clock_mono_ms()) || l->is_lost || l->publisher.is_stuck || l->publisher.ready.first)
+		mailbox_wake(l->inbox);
+	return true;
+}
+
+void link_hand_over(struct link *l, struct mail *first, struct mail **end)
+{
+	bool is_done = false;
+
+	if (pthread_mutex_trylock(&l->turn_lock) == 0) {
+		is_done = take_turn(l, first, end);
+		pthread_mutex_unlock(&l->turn_lock);
+	}
+	if (!is_done)
+		mailbox_post_all(l->inbox, first, end);
 }
 
 static void lost(struct link *l)

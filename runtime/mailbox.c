@@ -83,6 +83,23 @@ void mailbox_post_all(struct mailbox *m, struct mail *first, struct mail **end)
 	pthread_mutex_unlock(&m->lock);
 }
 
+void mailbox_wake(struct mailbox *m)
+{
+	pthread_mutex_lock(&m->lock);
+	wake(m);
+	pthread_mutex_unlock(&m->lock);
+}
+
+bool mailbox_is_empty(struct mailbox *m)
+{
+	bool is_empty;
+
+	pthread_mutex_lock(&m->lock);
+	is_empty = m->first == NULL;
+	pthread_mutex_unlock(&m->lock);
+	return is_empty;
+}
+
 struct mail *mailbox_take(struct mailbox *m)
 {
 	struct mail *first;
@@ -91,8 +108,7 @@ struct mail *mailbox_take(struct mailbox *m)
 	first = m->first;
 	m->first = NULL;
 	m->end = &m->first;
-	if (first)
-		clear_wake(m);
+	clear_wake(m);
 	pthread_mutex_unlock(&m->lock);
 	return first;
 }

@@ -21,6 +21,9 @@ void mailbox_free(struct mailbox *m);
 void mailbox_post(struct mailbox *m, struct mail *mail);
 /* A whole chain under one lock and at most one wake-up; `end` is the last mail's next, which is NULL. */
 void mailbox_post_all(struct mailbox *m, struct mail *first, struct mail **end);
+/* Wakes the taker although nothing was posted: it is to look around. Any thread. */
+void mailbox_wake(struct mailbox *m);
+bool mailbox_is_empty(struct mailbox *m);
 /* All that was posted, in order, or NULL. Clears the wake-up. */
 struct mail *mailbox_take(struct mailbox *m);
 /* Readable while something waits: for poll(2) or an event. */
