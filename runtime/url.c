@@ -12,7 +12,7 @@ static CURLU *parse(struct slice url)
 	char text[URL_MAX + 1];
 	CURLU *u;
 
-	if (url.len > URL_MAX || memchr(url.data, '\0', url.len))
+	if (url.len == 0 || url.len > URL_MAX || memchr(url.data, '\0', url.len))
 		return NULL;
 	memcpy(text, url.data, url.len);
 	text[url.len] = '\0';
