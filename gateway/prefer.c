@@ -12,6 +12,12 @@ struct cursor {
 	const uint8_t *at, *end;
 };
 
+static struct cursor cursor_of(struct slice text)
+{
+	/* Not even nothing may be added to a null pointer. */
+	return (struct cursor){text.data, text.len > 0 ? text.data + text.len : text.data};
+}
+
 static void skip_space(struct cursor *c)
 {
 	while (c->at < c->end && (*c->at == ' ' || *c->at == '\t'))
@@ -98,7 +104,7 @@ static void read_preference(struct cursor *c, struct slice *name, struct slice *
 
 int prefer_wait_s(struct slice header)
 {
-	struct cursor c = {header.data, header.data + header.len};
+	struct cursor c = cursor_of(header);
 
 	while (c.at < c.end) {
 		struct slice name, value;
@@ -127,7 +133,7 @@ void etag_format(uint64_t rev, char out[ETAG_LEN])
 
 bool etag_matches(struct slice if_none_match, uint64_t rev)
 {
-	struct cursor c = {if_none_match.data, if_none_match.data + if_none_match.len};
+	struct cursor c = cursor_of(if_none_match);
 	char own[ETAG_LEN];
 
 	if (!slice_is_set(if_none_match))
