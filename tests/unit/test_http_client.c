@@ -329,9 +329,10 @@ static void *accept_peers(void *arg)
 		if (p->fd < 0)
 			break;
 		p->server = s;
+		/* Before anything can be answered: who has the answer may look at the count. */
+		atomic_store(&s->connections, ++count);
 		if (pthread_create(&p->thread, NULL, serve_peer, p) != 0)
 			abort();
-		atomic_store(&s->connections, ++count);
 	}
 	return NULL;
 }
