@@ -118,8 +118,8 @@ static void a_trace_is_passed_on_only_when_it_is_well_formed(void **state)
 	static const char *const wrong[] = {
 		"",
 		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
-		PARENT "-",
-		PARENT "0",
+		(PARENT "-"),
+		(PARENT "0"),
 		"00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		"00-00000000000000000000000000000000-b7ad6b7169203331-01",
 		"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
