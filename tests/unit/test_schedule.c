@@ -28,7 +28,8 @@ static void durations_are_read(void **state)
 
 static void what_is_no_schedule_is_refused(void **state)
 {
-	const char *many[SCHEDULE_MAX + 1], *wrong[] = {"1s", "soon"}, *negative[] = {"-1s"}, *long_one[] = {"8d"};
+	const char *wrong[] = {"1s", "soon"}, *negative[] = {"-1s"}, *long_one[] = {"8d"};
+	const char *many[SCHEDULE_MAX + 1];
 	struct schedule s;
 
 	for (size_t i = 0; i <= SCHEDULE_MAX; i++)
