@@ -15,12 +15,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib.broker import Broker  # noqa: E402
+from lib.client import Client  # noqa: E402
 from lib.paths import BIN, ROOT  # noqa: E402
+from lib.ports import free_port  # noqa: E402
 from lib.stack import Stack  # noqa: E402
 from lib.wait import eventually  # noqa: E402
 
 LOAD = ROOT / "tests/bench/load.lua"
 LIMIT = BIN.parent / "tests/bench/broker_limit"
+WEBHOOK_LIMIT = BIN.parent / "tests/bench/webhook_limit"
+WEBHOOKS = {"secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], "allow": ["127.0.0.0/8"]}
 ENVELOPE = json.dumps({"task": "echo", "payload": {"name": "Bob", "n": 12345, "text": "x" * 100}})
 PAYLOAD = json.dumps({"name": "Bob", "n": 12345})
 HANDLERS = [{"task": "echo", "builtin": "echo", "concurrency": 512, "timeout": "5s"}]
@@ -82,6 +86,25 @@ def polls(stack, seconds, folder):
     return result["good"] / result["seconds"]
 
 
+def webhooks(stack, count=10000, receivers=100):
+    """Deliveries of `count` outcomes to one fast receiver, and what plain libcurl reaches there with messages as long."""
+    port = free_port()
+    sink = subprocess.Popen([WEBHOOK_LIMIT, "sink", str(port)])
+    try:
+        receiver = Client(f"http://127.0.0.1:{port}")
+        eventually(lambda: receiver.get("/count").text == "0", what="the receiver is there")
+        url = f"http://127.0.0.1:{port}/hook"
+        said = subprocess.run([WEBHOOK_LIMIT, "send", url, str(count), "800", "32"], capture_output=True, text=True, check=True)
+        began = time.monotonic()
+        for n in range(count // receivers):
+            stack.client.submit("echo", {"n": n}, deliver={"webhook": [url] * receivers})
+        eventually(lambda: int(receiver.get("/count").text) >= 2 * count, timeout=120, what="every webhook arrives")
+        return {"webhooks": count / (time.monotonic() - began), "curl": numbers(said.stdout)["sent_per_s"]}
+    finally:
+        sink.kill()
+        sink.wait()
+
+
 def one_round(stack, vhosts, seconds, folder):
     row = {}
     row["limit"] = broker_limit(vhosts.url, "quorum", seconds)["round_trips_per_s"]
@@ -92,6 +115,7 @@ def one_round(stack, vhosts, seconds, folder):
     row["sync_p50"], row["sync_p99"] = held["p50_us"], held["p99_us"]
     row["polls"] = polls(stack, max(2, seconds // 2), folder)
     row["memory"] = memory(stack)
+    row.update(webhooks(stack))
     return row
 
 
@@ -110,6 +134,8 @@ def table(rows):
         ("sync over HTTP, p50 / p99", f"{median('sync_p50'):,.0f} / {median('sync_p99'):,.0f} us",
          f"{ratio('sync_p50', 'rpc_p50'):.2f}"),
         ("polls/s of finished tasks", f"{median('polls'):,.0f}", ""),
+        ("plain libcurl to one receiver, POSTs/s", f"{median('curl'):,.0f}", "1.00"),
+        ("webhooks delivered to it/s", f"{median('webhooks'):,.0f}", f"{ratio('webhooks', 'curl'):.2f}"),
         ("memory of the three services", f"{max(row['memory'] for row in rows) / MIB:.1f} MiB", ""),
     ]
     width = max(len(line[0]) for line in lines)
@@ -131,7 +157,7 @@ def main():
         try:
             vhost, peer = broker.vhost_new(), broker.vhost_new()
             stack = Stack(vhost.url, folder)
-            stack.start({"processor": {"handlers": HANDLERS}, "log": {"level": "warn"}})
+            stack.start({"processor": {"handlers": HANDLERS}, "notifier": {"webhook": WEBHOOKS}, "log": {"level": "warn"}})
             end_to_end(stack, 2)
             rows = []
             for n in range(options.rounds):
