@@ -347,7 +347,8 @@ static void on_gone_inline(struct call *call, void *arg)
 	if (control_cancel(s->g, &s->first->id, NULL, NULL) < 0)
 		log_debug("cancel_not_published", LOG_TEXT("task", s->first->task));
 	s->outcome = "client_gone";
-	s->answer.fate = ANSWER_UNKNOWN;
+	/* Processors remember this id as canceled: another try under the key needs another. */
+	s->answer.fate = ANSWER_RELEASE;
 	answer_problem(&s->answer, PROBLEM_BUSY, NULL, NULL, "the client has gone", call);
 	finish(s);
 }

@@ -174,15 +174,32 @@ static void admit(struct handler *h, struct run *r)
 	handler_pump(h);
 }
 
+/* Its run is here, or was a moment ago: nothing is run twice. */
+static bool join_its_run(struct handler *h, const struct request *request, struct broker_delivery *d)
+{
+	struct processor *p = h->processor;
+	struct live_entry *live = live_find(&p->live, &request->id, request->attempt);
+
+	if (live) {
+		struct run *r = (struct run *)((char *)live - offsetof(struct run, live));
+
+		join(r->handler, r, d);
+		return true;
+	}
+	if (!recent_has(p->finished, &request->id, request->attempt, clock_mono_ms()))
+		return false;
+	metrics_add(p->service->metrics, PROCESSOR_JOINED, 1, h->options->task);
+	broker_ack(d);
+	return true;
+}
+
 static void on_delivery(struct broker_delivery *d, void *arg)
 {
 	struct lane *lane = arg;
 	struct handler *h = lane->handler;
-	struct processor *p = h->processor;
 	struct decode_error error;
-	struct live_entry *live;
 	struct request request;
-	struct run *r;
+	struct run *r = NULL;
 	int rc = read_request(h, d, &request, &error);
 
 	if (rc == -EBADMSG) {
@@ -190,19 +207,12 @@ static void on_delivery(struct broker_delivery *d, void *arg)
 		return;
 	}
 	if (d->redelivered)
-		metrics_add(p->service->metrics, PROCESSOR_REDELIVERED, 1, h->options->task);
-	live = rc == 0 ? live_find(&p->live, &request.id, request.attempt) : NULL;
-	if (live) {
-		r = (struct run *)((char *)live - offsetof(struct run, live));
-		join(r->handler, r, d);
+		metrics_add(h->processor->service->metrics, PROCESSOR_REDELIVERED, 1, h->options->task);
+	/* An inline request that is new, whatever its id, has a caller of its own who waits for an answer. */
+	if (rc == 0 && (!lane->is_inline || d->redelivered) && join_its_run(h, &request, d))
 		return;
-	}
-	if (rc == 0 && recent_has(p->finished, &request.id, request.attempt, clock_mono_ms())) {
-		metrics_add(p->service->metrics, PROCESSOR_JOINED, 1, h->options->task);
-		broker_ack(d);
-		return;
-	}
-	r = rc == 0 ? run_new(h, lane->is_inline, d, &request) : NULL;
+	if (rc == 0)
+		r = run_new(h, lane->is_inline, d, &request);
 	if (r)
 		admit(h, r);
 	else

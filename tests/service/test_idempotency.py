@@ -2,13 +2,16 @@
 import threading
 
 import pytest
+import requests
 
 from gateway_rig import ECHO, SLEEP, Worker, fresh_key, module_stack, problem, shell
 from lib.wait import eventually
 
 api = module_stack(
     processor={"handlers": [ECHO, SLEEP, shell("refuses", "echo no >&2; exit 65"),
-                            shell("page", "printf '\\377\\000'", content_type="image/x-own")]},
+                            shell("page", "printf '\\377\\000'", content_type="image/x-own"),
+                            shell("slow-at-first", "mkdir slow 2>/dev/null && sleep 5; echo done"),
+                            shell("left-at-first", "mkdir left 2>/dev/null && sleep 5; echo done")]},
     gateway={"tasks": ["parked"], "limits": {"sync_timeout": "1s"},
              "routes": [{"path": "POST /process/{n}", "task": "echo", "reply": {"status": 200, "body": {"t": "{id}"}}}]})
 
@@ -136,6 +139,21 @@ def test_a_sync_call_that_ran_out_of_time_keeps_its_id(api):
     assert ids[0] == ids[1]
     worker.amqp.delete(worker.queue)
     worker.close()
+
+
+def test_a_sync_call_that_ran_out_of_time_is_run_again_by_its_key(api):
+    key = fresh_key()
+    problem(api.client.run("slow-at-first", b"1", mode="sync", headers=under(key)), 504, "handler-timeout")
+    again = api.client.run("slow-at-first", b"1", mode="sync", headers=under(key))
+    assert (again.status_code, again.content) == (200, b"done\n")
+
+
+def test_a_sync_call_whose_client_left_is_run_again_by_its_key(api):
+    key = fresh_key()
+    path = "/v1/run/left-at-first?mode=sync"
+    with pytest.raises(requests.Timeout):
+        api.client.post(path, data=b"1", headers=under(key), timeout=0.4)
+    eventually(lambda: api.client.post(path, data=b"1", headers=under(key)).content == b"done\n", what="an answer")
 
 
 def test_a_key_outlives_the_gateway(stack):
