@@ -84,8 +84,10 @@ static int catch_up(struct sqlite *s, struct arena *a, const struct store_later 
 		return rc;
 	if (previous.presence == STORE_PRESENT && previous.state == TASK_SUCCEEDED)
 		return sqlite_end_release(s, a, &t->waits_for, t->created_at_ms, &has_due);
-	return sqlite_end_task(s, a, &t->id, TASK_CANCELED, "previous_failed",
+	rc = sqlite_end_task(s, a, &t->id, TASK_CANCELED, "previous_failed",
 		slice_text("the task that it waited for did not succeed"), t->created_at_ms);
+	/* Inserted again, it may have ended long since. */
+	return rc == -ENOENT ? 0 : rc;
 }
 
 static int insert_one(struct sqlite *s, const struct store_later *t)

@@ -640,6 +640,19 @@ static void inserting_twice_inserts_once(void **state)
 	assert_int_equal(next_due(f, T0), T0 + 1000);
 }
 
+static void inserting_twice_what_has_ended_meanwhile_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct id bad = new_id(f, T0);
+	struct store_later later = after(f, &bad, STORE_WAITS_TASK);
+
+	assert_int_equal(insert_later(f, &later, 1), 0);
+	apply_kind(f, STORE_EVENT_FAILED, &bad, 1, T0);
+	assert_int_equal(task_now(f, &later.id)->state, TASK_CANCELED);
+	assert_int_equal(insert_later(f, &later, 1), 0);
+	assert_int_equal(task_now(f, &later.id)->state, TASK_CANCELED);
+}
+
 static void what_is_undone_was_never_there_but_what_ran_stays(void **state)
 {
 	struct fixture *f = *state;
@@ -1314,6 +1327,40 @@ static void counts_tell_what_is_scheduled_and_running(void **state)
 	assert_int_equal(running, 42 - 6);
 }
 
+static void counts_name_what_has_only_ended_too_and_last(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *tenant, *task;
+		enum store_event_kind kind;
+	} rows[] = {
+		{"acme", "ended", STORE_EVENT_SUCCEEDED},
+		{"acme", "ended", STORE_EVENT_FAILED},
+		{"acme", "runs", STORE_EVENT_STARTED},
+		{"acme", "another", STORE_EVENT_FAILED},
+		{"other", "secret", STORE_EVENT_STARTED},
+	};
+	static const char *const expected[] = {"runs", "another", "ended"};
+	const struct store_task_count *counts;
+	size_t len;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct id id = new_id(f, T0 + (int64_t)i);
+		struct store_event e = event_of(rows[i].kind, &id, 1, T0 + (int64_t)i);
+
+		e.tenant = slice_text(rows[i].tenant);
+		e.task = slice_text(rows[i].task);
+		apply(f, &e);
+	}
+	assert_int_equal(count_tasks(f, &counts, &len), 0);
+	assert_int_equal(len, 3);
+	for (size_t i = 0; i < len; i++) {
+		assert_true(slice_is_text(counts[i].task, expected[i]));
+		assert_int_equal(counts[i].scheduled, 0);
+		assert_int_equal(counts[i].running, i == 0);
+	}
+}
+
 /* ---- lifetimes ---- */
 
 enum { RESULT_TTL_H = 24, TASK_TTL_H = 7 * 24, MARGIN_H = 1 };
@@ -1709,6 +1756,7 @@ int conformance_run(void)
 		TEST(rows_come_oldest_first_and_no_more_than_asked_for),
 		TEST(a_delayed_task_is_due_at_its_time),
 		TEST(inserting_twice_inserts_once),
+		TEST(inserting_twice_what_has_ended_meanwhile_changes_nothing),
 		TEST(what_is_undone_was_never_there_but_what_ran_stays),
 		TEST(undoing_what_was_released_meanwhile_changes_nothing),
 		TEST(the_next_step_runs_after_success_with_what_came_before),
@@ -1737,6 +1785,7 @@ int conformance_run(void)
 		TEST(the_same_key_of_another_tenant_is_another_key),
 		TEST(a_list_has_each_of_what_was_asked_for_newest_first),
 		TEST(counts_tell_what_is_scheduled_and_running),
+		TEST(counts_name_what_has_only_ended_too_and_last),
 		TEST(content_is_dropped_after_its_time_and_a_tombstone_stays),
 		TEST(a_pending_delivery_keeps_the_content),
 		TEST(a_delivery_that_nobody_takes_is_reported_dead),
