@@ -59,6 +59,7 @@ struct inbox {
 	size_t len, bytes;
 	int64_t applied_us;
 	struct event *timer;
+	struct event *keys_timer; /* asks again when they could not be had */
 	struct log_gate gate;
 	bool is_asking, is_up, is_stopping, is_large;
 	void (*drained)(void *arg);
@@ -319,8 +320,16 @@ static void on_keys(int rc, const struct id_key *keys, size_t len, void *arg);
 
 static void ask_keys(struct inbox *i)
 {
-	if (!i->is_asking && i->is_up)
-		i->is_asking = store_keys(i->store, on_keys, i) == 0;
+	if (i->is_asking || !i->is_up)
+		return;
+	i->is_asking = store_keys(i->store, on_keys, i) == 0;
+	if (!i->is_asking)
+		timer_arm(i->keys_timer, RETRY_MS);
+}
+
+static void on_keys_timer(evutil_socket_t fd, short what, void *arg)
+{
+	ask_keys(arg);
 }
 
 static void judge_doubtful(struct inbox *i)
@@ -415,8 +424,11 @@ static void on_keys(int rc, const struct id_key *keys, size_t len, void *arg)
 	struct inbox *i = arg;
 
 	i->is_asking = false;
-	if (rc < 0)
+	/* Nothing is consumed before they are there, and what waits to be judged by them holds its place. */
+	if (rc < 0) {
+		timer_arm(i->keys_timer, RETRY_MS);
 		return;
+	}
 	memcpy(i->keys, keys, len * sizeof *keys);
 	i->keys_len = len;
 	judge_doubtful(i);
@@ -477,7 +489,8 @@ int inbox_new(struct service *s, struct store *store, const struct inbox_hooks *
 		.tag = "postback-notifier dead",
 		.prefetch = STORE_EVENTS_MAX};
 	i->timer = loop_timer(s->loop, on_timer, i);
-	if (!i->timer) {
+	i->keys_timer = loop_timer(s->loop, on_keys_timer, i);
+	if (!i->timer || !i->keys_timer) {
 		inbox_free(i);
 		return -ENOMEM;
 	}
@@ -505,5 +518,7 @@ void inbox_free(struct inbox *i)
 	drop_all(&i->doubtful);
 	if (i->timer)
 		event_free(i->timer);
+	if (i->keys_timer)
+		event_free(i->keys_timer);
 	free(i);
 }
