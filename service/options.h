@@ -36,6 +36,7 @@ extern const struct option log_option_table[];
  * The entries of a root table for the shared sections; `root` is the service's options struct, whose first member is
  * `struct service_options shared`.
  */
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a type and a member stand bare in offsetof */
 #define SERVICE_SECTION(root, section, text)                                                        \
 	{                                                                                           \
 		.name = #section, .type = OPTION_SECTION, .offset = offsetof(root, shared.section), \
