@@ -180,6 +180,8 @@ static int take_reply(
 	}
 	if (r->kind == REPLY_RETRY)
 		plan_retry(e, r, seam);
+	if (r->kind == REPLY_CANCELED && !r->has_error)
+		say_error(e, "canceled", "canceled by a request");
 	return 0;
 }
 

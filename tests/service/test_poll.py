@@ -345,7 +345,9 @@ def test_a_running_task_is_canceled_by_the_processor(api):
     response = api.client.delete(f"/v1/tasks/{task_id}")
     assert response.status_code == 202
     assert response.json()["id"] == task_id
-    assert api.client.await_end(task_id)["status"] == "canceled"
+    ended = api.client.await_end(task_id)
+    assert ended["status"] == "canceled"
+    assert ended["error"]["type"] == "canceled"
 
 
 def test_what_has_ended_cannot_be_canceled(api):

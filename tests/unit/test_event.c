@@ -181,6 +181,26 @@ static void what_a_worker_says_becomes_json(void **state)
 	buf_done(&message);
 }
 
+static void a_canceled_task_has_an_error_whoever_canceled_it(void **state)
+{
+	struct reply mute = {.attempt = 1, .kind = REPLY_CANCELED};
+	struct reply telling = mute;
+	struct buf message;
+	struct event e;
+
+	assert_int_equal(event_of(&mute, &message, &e), 0);
+	assert_true(slice_is_text(e.store.error.type, "canceled"));
+	assert_true(e.store.error.message.len > 0);
+	event_done(&e);
+	buf_done(&message);
+	telling.has_error = true;
+	telling.error = (struct reply_error){.type = slice_text("mine"), .message = slice_text("said so")};
+	assert_int_equal(event_of(&telling, &message, &e), 0);
+	assert_true(slice_is_text(e.store.error.type, "mine"));
+	event_done(&e);
+	buf_done(&message);
+}
+
 static void a_reply_without_our_context_is_refused(void **state)
 {
 	struct reply r = {.id = some_id, .attempt = 1, .kind = REPLY_SUCCEEDED, .result = slice_text("x")};
@@ -243,6 +263,7 @@ int main(void)
 		cmocka_unit_test(a_wait_that_the_handler_was_told_counts_when_it_is_longer),
 		cmocka_unit_test(a_retry_that_cannot_run_again_is_a_failure),
 		cmocka_unit_test(what_a_worker_says_becomes_json),
+		cmocka_unit_test(a_canceled_task_has_an_error_whoever_canceled_it),
 		cmocka_unit_test(a_reply_without_our_context_is_refused),
 		cmocka_unit_test(a_dead_letter_tells_why_and_keeps_its_request),
 		cmocka_unit_test(every_prefix_of_a_message_is_refused),
