@@ -17,7 +17,7 @@
 #include "gateway/tasks.h"
 #include "runtime/clock.h"
 
-enum { LEASE_MS = 30000 };
+enum { LEASE_MS = 30000, MEMBERS_MAX = 1024 };
 #define DOCUMENT_MAX ((size_t)256 * 1024 * 1024)
 
 struct item {
@@ -25,6 +25,7 @@ struct item {
 	struct submission *submission; /* NULL: refused when it was read */
 	struct fault fault;
 	enum dispatch_outcome outcome;
+	const char *no_queue; /* the task, of its steps, that has none; NULL: not the trouble */
 };
 
 struct batch {
@@ -81,11 +82,21 @@ static bool is_accepted(const struct item *item)
 	return item->submission && item->outcome == DISPATCH_ACCEPTED;
 }
 
+/* What a problem of one that was dispatched has besides, as with a single submission. */
+static void render_members(const struct item *item, struct buf *out)
+{
+	if (item->no_queue)
+		json_out_text(out, "task", slice_text(item->no_queue));
+	if (item->outcome == DISPATCH_UNKNOWN) {
+		json_out_text(out, "outcome", slice_text("unknown"));
+		json_out_id(out, "id", &item->submission->id);
+	}
+}
+
 static void render_problem(const struct item *item, const struct call *call, struct buf *out)
 {
 	const struct fault *f = &item->fault;
-	char members[128] = "";
-	char id[ID_TEXT_LEN + 1];
+	struct buf members;
 
 	json_out_text(out, "status", slice_text("refused"));
 	json_out_key(out, "problem");
@@ -94,12 +105,11 @@ static void render_problem(const struct item *item, const struct call *call, str
 			call_request_id(call), out);
 		return;
 	}
-	if (item->outcome == DISPATCH_UNKNOWN) {
-		id_format(&item->submission->id, id);
-		snprintf(members, sizeof members, "\"outcome\":\"unknown\",\"id\":\"%s\"", id);
-	}
-	problem_render(dispatch_problem(item->outcome), NULL, members, dispatch_detail(item->outcome),
-		call_request_id(call), out);
+	buf_init(&members, MEMBERS_MAX);
+	render_members(item, &members);
+	problem_render(dispatch_problem(item->outcome), NULL, buf_text(&members),
+		dispatch_detail(item->outcome), call_request_id(call), out);
+	buf_done(&members);
 }
 
 static void render_accepted(const struct item *item, struct buf *out)
@@ -213,6 +223,8 @@ static void refuse_all(struct batch *b, struct slice items)
 	int rc = -ENOENT;
 
 	buf_init(&members, DOCUMENT_MAX);
+	if (item->submission)
+		render_members(item, &members);
 	json_out_raw(&members, "items", items);
 	b->answer.fate = ANSWER_RELEASE;
 	if (item->submission)
@@ -264,6 +276,7 @@ static void on_dispatched(enum dispatch_outcome outcome, const char *task, void 
 	struct item *item = arg;
 
 	item->outcome = outcome;
+	item->no_queue = task;
 	metrics_add(item->batch->g->service->metrics, GATEWAY_SUBMISSIONS, 1, "batch",
 		dispatch_outcome_name(outcome));
 	one_less(item->batch);

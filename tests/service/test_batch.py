@@ -36,6 +36,7 @@ def test_each_item_is_told_what_became_of_it_in_order(api):
     items = document["items"]
     assert [item["status"] for item in items] == ["queued", "refused", "refused", "scheduled", "queued"]
     assert items[1]["problem"]["type"] == "/problems/unknown-task"
+    assert items[1]["problem"]["task"] == "nobody"
     assert items[2]["problem"]["field"] == "/2/dealy"
     assert api.client.await_end(items[0]["id"])["result"] == 1
     assert api.client.status(items[0]["id"])["batch"] == document["id"]
@@ -84,6 +85,7 @@ def test_then_waits_for_the_last(api):
 def test_when_none_is_accepted_the_batch_is_refused(api):
     document = problem(post(api, {"tasks": [{"task": "nobody"}, {"task": "echo", "x": 1}], "then": "echo"}),
                        404, "unknown-task")
+    assert document["task"] == "nobody"
     assert len(document["items"]) == 2
     assert document["items"][1]["problem"]["field"] == "/tasks/1/x"
     problem(post(api, [{"x": 1}]), 422, "invalid-field", "/0/x")
