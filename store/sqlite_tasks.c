@@ -177,31 +177,41 @@ struct count_link {
 	struct store_task_count count;
 };
 
-/* Rows come ordered by task name. */
 static int collect(struct query *q, struct arena *a, struct count_link **first, size_t *len)
 {
-	struct count_link **end = first, *last = NULL;
+	struct count_link **end = first;
 	int rc;
 
 	while ((rc = query_next(q)) == 1) {
-		if (!last || !slice_is_equal(last->count.task, row_slice(q, 0))) {
-			last = arena_alloc(a, 1, sizeof *last);
-			if (!last) {
-				query_done(q);
-				return -ENOMEM;
-			}
-			last->count.task = row_copy(q, 0, a);
-			*end = last;
-			end = &last->next;
-			(*len)++;
+		struct count_link *link = arena_alloc(a, 1, sizeof *link);
+
+		if (!link) {
+			query_done(q);
+			return -ENOMEM;
 		}
-		if (row_int(q, 1) == TASK_SCHEDULED)
-			last->count.scheduled = (uint64_t)row_int(q, 2);
-		else
-			last->count.running = (uint64_t)row_int(q, 2);
+		link->count.task = row_copy(q, 0, a);
+		link->count.scheduled = (uint64_t)row_int(q, 1);
+		link->count.running = (uint64_t)row_int(q, 2);
+		*end = link;
+		end = &link->next;
+		(*len)++;
 	}
 	return rc;
 }
+
+/* From one name to the next by the index: the rows of a name are many, and most have ended. */
+static const char count_tasks[] =
+	"WITH RECURSIVE names(task) AS ("
+	"SELECT min(task) FROM tasks INDEXED BY tasks_by_task WHERE tenant = ?1 "
+	"UNION ALL SELECT (SELECT min(t.task) FROM tasks t INDEXED BY tasks_by_task "
+	"WHERE t.tenant = ?1 AND t.task > names.task) FROM names WHERE names.task IS NOT NULL), "
+	"counts(task, scheduled, running) AS MATERIALIZED (SELECT task, "
+	"(SELECT count(*) FROM tasks t INDEXED BY tasks_unfinished "
+	"WHERE t.tenant = ?1 AND t.task = names.task AND t.state < 3 AND t.state = 0), "
+	"(SELECT count(*) FROM tasks t INDEXED BY tasks_unfinished "
+	"WHERE t.tenant = ?1 AND t.task = names.task AND t.state < 3 AND t.state = 2) "
+	"FROM names WHERE task IS NOT NULL) "
+	"SELECT task, scheduled, running FROM counts ORDER BY scheduled + running = 0, task";
 
 int sqlite_tasks_count(
 	struct backend *b, struct arena *a, struct slice tenant, struct store_task_count **out, size_t *len)
@@ -212,9 +222,7 @@ int sqlite_tasks_count(
 	size_t n = 0;
 	int rc;
 
-	query_init(&q, sqlite_of(b),
-		"SELECT task, state, count(*) FROM tasks INDEXED BY tasks_unfinished "
-		"WHERE tenant = ? AND state < 3 AND state IN (0, 2) GROUP BY task, state ORDER BY task, state");
+	query_init(&q, sqlite_of(b), count_tasks);
 	query_text(&q, tenant);
 	rc = collect(&q, a, &first, &n);
 	if (rc < 0)

@@ -118,7 +118,7 @@ struct store_task_count {
 	uint64_t scheduled, running;
 };
 typedef void store_counts_cb(int rc, const struct store_task_count *counts, size_t len, void *arg);
-/* For each task name of the tenant with unfinished rows. */
+/* For each task name of the tenant with rows; those with scheduled or running ones first, then by name. */
 int store_tasks_count(struct store *s, struct slice tenant, store_counts_cb *cb, void *arg);
 
 /* A number that changes whenever any process changed the store; cheap, for waiters. */
