@@ -28,7 +28,7 @@ struct channel {
 	void (*stop)(void *self);
 };
 
-extern const struct channel channel_task, channel_webhook;
+extern const struct channel channel_task;
 
 #define CHANNEL_LEASE_MS 60000
 /* Bytes of a response worth keeping with its attempt. */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "notifier/channel.h"
+#include "notifier/channel_webhook.h"
 #include "notifier/metrics.h"
 #include "runtime/clock.h"
 
