@@ -177,9 +177,14 @@ static void gateway_free(void *self)
 /* A synchronous call may take as long as it was promised. */
 static int64_t drain_ms(const void *options)
 {
-	const struct gateway_root *root = options;
+	const struct gateway_options *o = &((const struct gateway_root *)options)->gateway;
+	const struct route_options *routes = o->routes.items;
+	int64_t longest_ms = o->limits.sync_timeout_ms;
 
-	return root->gateway.limits.sync_timeout_ms + DRAIN_MARGIN_MS;
+	for (size_t i = 0; i < o->routes.len; i++)
+		if (routes[i].timeout_ms > longest_ms)
+			longest_ms = routes[i].timeout_ms;
+	return longest_ms + DRAIN_MARGIN_MS;
 }
 
 /* ---- the start ---- */

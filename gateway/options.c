@@ -451,7 +451,7 @@ static const struct option route_table[] = {
 		AT(timeout_ms),
 		.fallback = "0",
 		.max = HOUR,
-		.help = "How long a sync route waits; 0: limits.sync_timeout."},
+		.help = "How long a sync route waits, in place of limits.sync_timeout; 0: that."},
 	{0},
 };
 #undef AT

@@ -122,14 +122,13 @@ static int content_read(
 	return join(c, p, fault);
 }
 
-static int add_step(struct submission ***tail, const struct route *r, const char *task)
+static int add_step(struct submission ***tail, const char *task)
 {
 	struct submission *s = submission_new();
 
 	if (!s)
 		return -ENOMEM;
 	snprintf(s->task, sizeof s->task, "%s", task);
-	s->timeout_ms = (uint32_t)r->options->timeout_ms;
 	**tail = s;
 	*tail = &s->then;
 	return 0;
@@ -147,10 +146,10 @@ static int make_steps(const struct route *r, const struct params *p, struct subm
 	int rc = 0;
 
 	if (r->options->task && *r->options->task)
-		return add_step(&tail, r, r->options->task);
+		return add_step(&tail, r->options->task);
 	for (size_t i = 0; i < r->options->tasks.len && rc == 0; i++)
 		if (applies(&steps[i], p))
-			rc = add_step(&tail, r, steps[i].task);
+			rc = add_step(&tail, steps[i].task);
 	return rc;
 }
 
@@ -229,6 +228,7 @@ static void submit(const struct route *r, struct call *call, struct submission *
 	struct submit_options options = {
 		.mode = r->options->mode == ROUTE_SYNC ? SUBMIT_SYNC : SUBMIT_ASYNC,
 		.names_last = true,
+		.wait_ms = r->options->timeout_ms,
 		.status = (int)r->options->reply.status,
 		.reply = r->options->reply.body ? reply : NULL,
 		.reply_arg = r,

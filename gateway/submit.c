@@ -360,10 +360,16 @@ static int64_t shorter(int64_t a, int64_t b)
 
 /* The request expires with the client's wait, and the handler's timeout is cut to it. */
 static void bound_by_wait(struct submit *s)
+/* The operator's word: the route's own, or that of all. */
+static int64_t longest_wait_ms(const struct submit *s)
+{
+	return s->options.wait_ms ? s->options.wait_ms : s->g->options->limits.sync_timeout_ms;
+}
+
 {
 	struct submission *task = s->first;
 	int64_t now_ms = clock_wall_ms();
-	int64_t wait_ms = s->g->options->limits.sync_timeout_ms;
+	int64_t wait_ms = longest_wait_ms(s);
 
 	if (task->timeout_ms)
 		wait_ms = shorter(wait_ms, task->timeout_ms);
@@ -456,7 +462,7 @@ static int64_t lease_ms(const struct submit *s)
 	const struct gateway_limits *limits = &s->g->options->limits;
 
 	if (s->options.mode == SUBMIT_SYNC)
-		return limits->sync_timeout_ms;
+		return longest_wait_ms(s);
 	return limits->publish_timeout_ms + (int64_t)s->wait_s * 1000;
 }
 

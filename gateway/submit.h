@@ -16,7 +16,8 @@ struct submit_options {
 	struct id retry_of; /* zero: none */
 	/* The id that stands for the whole is the last step's: a chain. Else the first one's. */
 	bool names_last;
-	int status; /* in place of 202; 0: that */
+	int64_t wait_ms; /* how long a sync call waits; 0: limits.sync_timeout */
+	int status;	 /* in place of 202; 0: that */
 	/* Puts another body in place of the usual one; NULL: that. */
 	void (*reply)(const struct submission *named, struct call *call, struct answer *a, const void *arg);
 	const void *reply_arg; /* borrowed until the answer */

@@ -10,6 +10,7 @@ from lib.wait import eventually
 api = module_stack(
     processor={"handlers": [ECHO, SLEEP, shell("refuses", "exit 65")]},
     gateway={
+        "limits": {"sync_timeout": "1s"},
         "tasks": ["audit", "notify", "upload"],
         "routes": [
             {"path": "POST /process", "task": "echo", "mode": "async",
@@ -22,6 +23,7 @@ api = module_stack(
             {"path": "/any/{a}/{b}", "task": "echo", "mode": "sync"},
             {"path": "POST /upload/{name}", "task": "upload"},
             {"path": "POST /quick", "task": "sleep", "mode": "sync", "timeout": "200ms"},
+            {"path": "POST /patient", "task": "sleep", "mode": "sync", "timeout": "20s"},
             {"path": "POST /greet/{who}", "task": "echo",
              "reply": {"status": 201, "body": {"hello": "{who}", "from": ["{q}", {"task": "{task}"}], "left": "{other}",
                                                "n": 1}}},
@@ -193,3 +195,16 @@ def test_a_wrong_method_and_a_path_that_is_none(api):
 def test_tasks_of_routes_are_among_the_queues(api):
     names = {queue["task"] for queue in api.client.get("/v1/queues").json()["queues"]}
     assert names >= {"echo", "audit", "notify", "upload", "refuses", "sleep"}
+
+
+def test_a_routes_own_timeout_counts_instead_of_that_of_all(api):
+    assert sync(api, "/patient", json={"seconds": 1.5}).json() == {"seconds": 1.5}
+    problem(api.client.post("/quick", json={"seconds": 1.5}), 504, "handler-timeout")
+    problem(api.client.run("sleep", b"1.5", mode="sync", timeout="10s"), 504, "handler-timeout")
+
+
+@pytest.mark.parametrize("path", ["result", "file"])
+def test_a_parameter_that_is_not_known_is_422_where_a_task_is_read(api, path):
+    task_id = api.client.submit("echo", 1)
+    assert api.client.get(f"/{path}/{task_id}?wait=5").status_code == 200
+    problem(api.client.get(f"/{path}/{task_id}?wait=5&q=1"), 422, "invalid-field")
