@@ -75,7 +75,9 @@ static void end(struct inline_call *call, enum inline_end how, const struct repl
 
 static void on_timeout(evutil_socket_t fd, short what, void *arg)
 {
-	end(arg, INLINE_TIMED_OUT, NULL);
+	struct inline_call *call = arg;
+
+	end(call, call->is_publishing ? INLINE_UNCONFIRMED : INLINE_TIMED_OUT, NULL);
 }
 
 static void on_published(enum broker_outcome outcome, void *arg)
@@ -91,9 +93,8 @@ static void on_published(enum broker_outcome outcome, void *arg)
 	case BROKER_RETURNED: end(call, INLINE_NO_QUEUE, NULL); break;
 	case BROKER_NACKED: end(call, INLINE_FULL, NULL); break;
 	case BROKER_WITHDRAWN: end(call, INLINE_AWAY, NULL); break;
-	/* The reply may still come, and what was lost is seen by the timer. */
-	case BROKER_CONFIRMED:
-	case BROKER_UNKNOWN: break;
+	case BROKER_UNKNOWN: end(call, INLINE_UNCONFIRMED, NULL); break;
+	case BROKER_CONFIRMED: break;
 	}
 }
 
@@ -163,7 +164,7 @@ static int publish(struct inline_call *call, const struct inline_request *r)
 		.mandatory = true,
 		.headers = headers,
 		.headers_len = trace_headers(&r->trace, headers),
-		.timeout_ms = r->wait_ms,
+		.timeout_ms = r->confirm_ms < r->wait_ms ? r->confirm_ms : r->wait_ms,
 	};
 
 	id_format(&r->id, id);

@@ -19,12 +19,13 @@ int inline_lane_new(struct service *service, struct inline_lane **out);
 void inline_lane_free(struct inline_lane *lane);
 
 enum inline_end {
-	INLINE_REPLIED,	  /* `reply` holds the outcome */
-	INLINE_NO_QUEUE,  /* nobody consumes this task's inline queue */
-	INLINE_FULL,	  /* the broker refused it */
-	INLINE_AWAY,	  /* the broker is away; nobody has it */
-	INLINE_LOST,	  /* the connection broke on the way: it may have run */
-	INLINE_TIMED_OUT, /* no reply within the wait */
+	INLINE_REPLIED,	    /* `reply` holds the outcome */
+	INLINE_NO_QUEUE,    /* nobody consumes this task's inline queue */
+	INLINE_FULL,	    /* the broker refused it */
+	INLINE_AWAY,	    /* the broker is away; nobody has it */
+	INLINE_LOST,	    /* the connection broke on the way: it may have run */
+	INLINE_UNCONFIRMED, /* the broker does not answer: it may run */
+	INLINE_TIMED_OUT,   /* no reply within the wait */
 	INLINE_TOO_LARGE,
 };
 /* `reply` is borrowed until it returns; NULL unless INLINE_REPLIED. */
@@ -35,6 +36,7 @@ struct inline_request {
 	const char *task;
 	struct message message; /* encoded; taken over when the call succeeds */
 	int64_t wait_ms;
+	int64_t confirm_ms; /* how long the broker may take to confirm it; longer than the wait: the wait */
 	struct trace trace;
 };
 /* 0 and later exactly one callback; -EAGAIN, -ENOTCONN, -EMSGSIZE or -ENOMEM and none. */

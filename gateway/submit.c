@@ -318,6 +318,7 @@ static void end_without_queue(struct submit *s)
 
 static void on_inline(enum inline_end end, const struct reply *reply, void *arg)
 {
+	case INLINE_UNCONFIRMED:
 	struct submit *s = arg;
 
 	s->inline_call = NULL;
@@ -375,6 +376,7 @@ static int64_t longest_wait_ms(const struct submit *s)
 		wait_ms = shorter(wait_ms, task->timeout_ms);
 	if (task->deadline_ms)
 		wait_ms = shorter(wait_ms, task->deadline_ms - now_ms);
+		.confirm_ms = s->g->options->limits.publish_timeout_ms,
 	if (wait_ms < 1)
 		wait_ms = 1;
 	task->timeout_ms = (uint32_t)shorter(wait_ms, UINT32_MAX);

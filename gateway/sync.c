@@ -111,6 +111,8 @@ static const struct {
 		"the broker is away; nothing was run"},
 	[INLINE_LOST] = {"lost", PROBLEM_BROKER_UNAVAILABLE, ANSWER_UNKNOWN,
 		"the connection to the broker broke: the task may have run"},
+	[INLINE_UNCONFIRMED] = {"unconfirmed", PROBLEM_BROKER_UNAVAILABLE, ANSWER_UNKNOWN,
+		"the broker did not confirm the task in time: it may run"},
 	[INLINE_TIMED_OUT] = {"timeout", PROBLEM_HANDLER_TIMEOUT, ANSWER_UNKNOWN,
 		"no answer within the time given"},
 	[INLINE_TOO_LARGE] = {"too_large", PROBLEM_TOO_LARGE, ANSWER_RELEASE,
@@ -128,7 +130,7 @@ void sync_answer_end(enum inline_end end, const struct id *id, const struct call
 
 	buf_init(&members, 256);
 	json_out_id(&members, "id", id);
-	if (end == INLINE_LOST)
+	if (end == INLINE_LOST || end == INLINE_UNCONFIRMED)
 		json_out_text(&members, "outcome", slice_text("unknown"));
 	a->fate = ends[end].fate;
 	answer_problem(a, ends[end].problem, NULL, buf_text(&members), ends[end].detail, call);

@@ -53,6 +53,19 @@ def test_a_broker_that_does_not_answer_is_503_with_an_unknown_outcome(gateway, b
     eventually(lambda: submit(gateway)[0].status_code == 202, what="it recovers by itself")
 
 
+def test_a_sync_call_does_not_wait_for_a_broker_that_does_not_answer(gateway, broker_proxy, vhost):
+    worker = Worker(vhost, "parked", "inline")
+    broker_proxy.pause("down")
+    response, took = submit(gateway, mode="sync")
+    document = problem(response, 503, "broker-unavailable")
+    assert document["outcome"] == "unknown"
+    assert response.headers["Retry-After"]
+    assert took < 3
+    broker_proxy.resume()
+    worker.amqp.delete(worker.queue)
+    worker.close()
+
+
 def test_a_chain_whose_first_task_may_have_gone_keeps_the_rest(gateway, broker_proxy):
     assert gateway.client.run("parked", b"1").status_code == 202
     broker_proxy.pause("down")
