@@ -262,6 +262,14 @@ bool call_is_gone(const struct call *c)
 	return c->conn == NULL;
 }
 
+void call_set_waiting(struct call *c)
+{
+	if (c->is_waiting)
+		return;
+	c->is_waiting = true;
+	c->server->on_waiting(c, c->server->arg);
+}
+
 bool call_charge(struct call *c, size_t submissions)
 {
 	int64_t wait_ms;

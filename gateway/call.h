@@ -81,6 +81,11 @@ bool call_is_gone(const struct call *c);
  * False: over the limit, and the call has been answered with 429.
  */
 bool call_charge(struct call *c, size_t submissions);
+/*
+ * The call waits for what may be long in coming, and whoever lets it wait bounds how many do: from here on it is none of
+ * the calls in flight.
+ */
+void call_set_waiting(struct call *c);
 /* The body is needed no more: gives its memory back before the answer. call_body is then empty. */
 void call_drop_body(struct call *c);
 

@@ -19,6 +19,8 @@ struct call_server {
 	void (*on_answered)(struct call *c, int status, void *arg);
 	/* May the tenant submit `count` more now? Else *wait_ms says when. */
 	bool (*take_rate)(struct call *c, size_t count, int64_t *wait_ms, void *arg);
+	/* It is none of the calls in flight any more. */
+	void (*on_waiting)(struct call *c, void *arg);
 	void *arg;
 };
 
@@ -36,6 +38,7 @@ struct call {
 	const struct endpoint *endpoint; /* NULL: none found */
 	const char *tenant;
 	size_t tenant_index;
+	bool is_waiting;
 	size_t charge; /* of the byte budget, for head and body */
 	int64_t started_ms, started_us;
 	void (*on_gone)(struct call *c, void *arg);

@@ -256,8 +256,8 @@ static int start_parts(struct gateway *g)
 	health_set(g->service->health, "ids", false, "waiting for the keys in the store");
 	if ((rc = service_store_new(g->service, on_store_state, g, &g->store)) < 0)
 		return rc;
-	if ((rc = waiters_new(
-		     g->service->loop, g->store, (size_t)g->options->limits.connections, &g->waiters)) < 0)
+	rc = waiters_new(g->service->loop, g->store, (size_t)g->options->limits.waiters, &g->waiters);
+	if (rc < 0)
 		return rc;
 	metrics_on_collect(g->service->metrics, collect, g);
 	return start_server(g);

@@ -11,7 +11,7 @@ const struct metric_definition gateway_metrics[GATEWAY_METRICS] = {
 	AT(GATEWAY_CONNECTIONS) = {"postback_gateway_connections", METRIC_GAUGE, {NULL},
 		"Open client connections."},
 	AT(GATEWAY_IN_FLIGHT) = {"postback_gateway_in_flight", METRIC_GAUGE, {NULL},
-		"Calls that wait for their answer."},
+		"Calls that wait for their answer, but for the waiters."},
 	AT(GATEWAY_BODIES_BYTES) = {"postback_gateway_bodies_bytes", METRIC_GAUGE, {NULL},
 		"Bytes of requests and answers held, of gateway.limits.bodies."},
 	AT(GATEWAY_REFUSALS) = {"postback_gateway_refusals_total", METRIC_COUNTER, {"reason"},

@@ -22,7 +22,8 @@ struct gateway_limits {
 	int64_t bodies; /* bytes of all unfinished and waiting bodies together */
 	int64_t header; /* bytes of one head */
 	int64_t connections;
-	int64_t in_flight; /* calls that wait for broker or store */
+	int64_t in_flight; /* calls that wait for broker, store or a sync result */
+	int64_t waiters;   /* calls that wait for a task to change or to end */
 	int64_t publish_timeout_ms;
 	int64_t sync_timeout_ms;
 	int64_t head_timeout_ms;  /* from the first byte of a request to the end of its head */

@@ -1,5 +1,6 @@
 #include "gateway/poll.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "gateway/lookup.h"
@@ -81,7 +82,7 @@ static void on_gone(struct call *call, void *arg)
 	free(p);
 }
 
-static bool start_waiting(struct poll *p, const struct store_task *task)
+static int start_waiting(struct poll *p, const struct store_task *task)
 {
 	struct wait_for what = {
 		.id = task->id,
@@ -90,19 +91,26 @@ static bool start_waiting(struct poll *p, const struct store_task *task)
 		.timeout_ms = p->wait_ms,
 	};
 
-	if (call_is_gone(p->call) || waiter_add(p->g->waiters, &what, on_waited, p, &p->waiter) < 0)
-		return false;
+	int rc = call_is_gone(p->call) ? -EPIPE : waiter_add(p->g->waiters, &what, on_waited, p, &p->waiter);
+
+	if (rc < 0)
+		return rc;
+	call_set_waiting(p->call);
 	call_on_gone(p->call, on_gone, p);
-	return true;
+	return 0;
 }
 
 static void on_read(const struct store_task *task, void *arg)
 {
 	struct poll *p = arg;
 
-	if (task && is_worth_waiting(p, task) && start_waiting(p, task))
+	int rc = task && is_worth_waiting(p, task) ? start_waiting(p, task) : -ENODATA;
+
+	if (rc == 0)
 		return;
-	if (task)
+	if (rc == -EAGAIN)
+		call_problem(p->call, PROBLEM_BUSY, NULL, "As many calls wait for a task as may.");
+	else if (task)
 		p->view->answer(p->call, task);
 	free(p);
 }

@@ -281,7 +281,8 @@ static void on_answered(struct call *c, int status, void *arg)
 	const char *endpoint = c->endpoint ? c->endpoint->path : "none";
 	char text[16];
 
-	s->in_flight--;
+	if (!c->is_waiting)
+		s->in_flight--;
 	snprintf(text, sizeof text, "%d", status);
 	count_refusal(s, c, status);
 	metrics_add(s->config.metrics, GATEWAY_REQUESTS, 1, endpoint, call_method_name(c),
@@ -296,6 +297,13 @@ static void on_answered(struct call *c, int status, void *arg)
 static bool take_rate(struct call *c, size_t count, int64_t *wait_ms, void *arg)
 {
 	struct server *s = arg;
+static void on_waiting(struct call *c, void *arg)
+{
+	struct server *s = arg;
+
+	s->in_flight--;
+}
+
 	double rate = s->config.options->limits.rate;
 
 	return rate <= 0 ||
@@ -372,7 +380,7 @@ int server_new(const struct server_config *config, struct server **out)
 	if (!s)
 		goto out;
 	s->config = *config;
-	s->hooks = (struct call_server){on_answered, take_rate, s};
+	s->hooks = (struct call_server){on_answered, take_rate, on_waiting, s};
 	rc = auth_new(&config->options->auth, &s->auth);
 	if (rc < 0)
 		goto out;

@@ -213,6 +213,7 @@ static bool start_waiting(struct submit *s)
 		return false;
 	if (waiter_add(s->g->waiters, &what, on_waited, s, &s->waiter) < 0)
 		return false;
+	call_set_waiting(s->call);
 	call_on_gone(s->call, on_gone_waiting, s);
 	return true;
 }

@@ -1,5 +1,6 @@
 """GET /v1/tasks/{id} and its result: status documents, waiting, versions, lifetimes, tenants, the list, cancel, retry."""
 import hashlib
+import re
 import threading
 import time
 
@@ -440,3 +441,41 @@ def test_ids_stay_valid_when_a_key_file_takes_over(stack, tmp_path):
     after = stack.client.submit("parked", 1)
     for task_id in (before, after):
         assert stack.client.status(task_id)["status"] == "queued"
+
+
+# ---- the limit of those who wait ----
+
+def waiters_of(stack):
+    found = re.search(r"^postback_gateway_waiters (\d+)$", stack.client.get("/metrics").text, re.MULTILINE)
+    return int(found[1])
+
+
+def test_who_waits_has_a_limit_of_its_own(stack, vhost):
+    limits = {"waiters": 2, "in_flight": 1}
+    stack.start({"gateway": {"tasks": ["parked"], "limits": limits}}, only=("gateway", "notifier"))
+    client, worker = stack.client, Worker(vhost, "parked")
+    task_id = client.submit("parked", 1)
+    joins = []
+    for n in (1, 2):
+        joins.append(in_background(lambda: client.get(f"/v1/tasks/{task_id}/result?wait=30")))
+        eventually(lambda: waiters_of(stack) == n, what=f"{n} wait")
+    refused = client.get(f"/v1/tasks/{task_id}?wait=20")
+    problem(refused, 503, "busy")
+    assert refused.headers["Retry-After"]
+    assert client.get(f"/v1/tasks/{task_id}").status_code == 200
+    assert client.envelope("parked", 1, headers={"Prefer": "wait=20"}).status_code == 202
+    request, properties = worker.take()
+    worker.reply(request, properties, result=b"1", content_type="application/json")
+    assert [join()[0].status_code for join in joins] == [200, 200]
+    assert client.get(f"/v1/tasks/{task_id}?wait=1").status_code == 200
+    worker.close()
+
+
+# ---- the query ----
+
+@pytest.mark.parametrize("path", ["/v1/tasks/{}", "/v1/tasks/{}/result"])
+@pytest.mark.parametrize("query", ["wiat=3", "wait=1&x=", "id=1"])
+def test_a_parameter_that_is_not_known_is_422(api, path, query):
+    task_id = api.client.submit("echo", 1)
+    document = problem(api.client.get(f"{path.format(task_id)}?{query}"), 422, "invalid-field")
+    assert "nknown query parameter" in document["detail"]
