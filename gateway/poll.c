@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "gateway/answer.h"
 #include "gateway/lookup.h"
 #include "gateway/prefer.h"
 #include "service/status.h"
@@ -115,26 +116,35 @@ static void on_read(const struct store_task *task, void *arg)
 	free(p);
 }
 
-static bool read_wait(struct call *call, int64_t *wait_ms)
+static int read_query(const struct call *call, int64_t *wait_ms, struct fault *fault)
 {
-	struct slice text = call_param(call, "wait");
+	const struct call_param *params;
+	size_t len;
 	int seconds = 0;
 
-	if (slice_is_set(text) && wait_parse(text, &seconds) < 0) {
-		call_problem(call, PROBLEM_INVALID_FIELD, "wait", "not a whole number of seconds");
-		return false;
+	params = call_params(call, &len);
+	for (size_t i = 0; i < len; i++) {
+		if (!slice_is_text(params[i].name, "wait"))
+			return fault_set(fault, PROBLEM_INVALID_FIELD, NULL, "Unknown query parameter: %s.",
+				fault_quote(params[i].name).text);
+		if (wait_parse(params[i].value, &seconds) < 0)
+			return fault_set(
+				fault, PROBLEM_INVALID_FIELD, "wait", "Not a whole number of seconds.");
 	}
 	*wait_ms = (int64_t)seconds * 1000;
-	return true;
+	return 0;
 }
 
 void poll_start(struct gateway *g, struct call *call, struct slice id_text, const struct poll_view *view)
 {
+	struct fault fault;
 	struct poll *p;
 	int64_t wait_ms;
 
-	if (!read_wait(call, &wait_ms))
+	if (read_query(call, &wait_ms, &fault) < 0) {
+		fault_send(&fault, call);
 		return;
+	}
 	p = malloc(sizeof *p);
 	if (!p) {
 		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
