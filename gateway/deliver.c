@@ -218,5 +218,7 @@ int deliver_add(
 	size_t receivers = 0;
 	const struct reader r = {find(channel), out, fault, &receivers};
 
+	if (!r.channel)
+		return refuse(fault, field, "unknown channel");
 	return add(&r, address, (struct slice){0}, field);
 }

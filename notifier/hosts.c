@@ -232,7 +232,8 @@ static int64_t put_off_ms(const struct hosts *t, struct host *h, int64_t now_ms)
 {
 	int64_t silent_ms = h->calls > 0 ? now_ms - h->busy_since_ms : 0;
 	int64_t took_ms = silent_ms > h->took_ms ? silent_ms : h->took_ms;
-	int64_t step_us = (took_ms > 0 ? took_ms : 1) * 1000 / (int64_t)h->trust + 1;
+	int64_t lanes = h->trust > 0 ? (int64_t)h->trust : 1;
+	int64_t step_us = (took_ms > 0 ? took_ms : 1) * 1000 / lanes + 1;
 	int64_t from_us = now_ms * 1000 + (int64_t)h->queued * step_us;
 	int64_t wait_ms;
 

@@ -143,6 +143,32 @@ def test_what_can_be_seen_to_be_wrong_is_refused_with_its_place(api, deliver, fi
     problem(api.client.envelope("echo", 1, deliver=deliver), 422, "invalid-field", field)
 
 
+def test_a_route_may_name_who_is_told(stack, receiver):
+    routes = [
+        {"path": "POST /process", "task": "echo", "deliver": {"webhook": receiver.url("/route")}},
+        {"path": "POST /chain", "tasks": ["echo", "fail"],
+         "deliver": {"webhook": {"url": receiver.url("/chain"), "on": ["failed"]}}},
+    ]
+    stack.start({**options(), "gateway": {"routes": routes}})
+    one = stack.client.post("/process", json={}).json()["id"]
+    last = stack.client.post("/chain", json={}).json()["id"]
+    await_deliveries(stack, one, delivered=1)
+    await_deliveries(stack, last, delivered=1)
+    assert [json.loads(hook.body)["data"]["id"] for hook in receiver.of("/chain")] == [last]
+
+
+@pytest.mark.parametrize("route,words", [
+    ({"task": "echo", "deliver": {"webhook": "nonsense"}}, "/webhook"),
+    ({"task": "echo", "mode": "sync", "deliver": {"webhook": "https://a.example"}}, "deliver is for mode async"),
+    ({"path": "GET /x/{id}", "status_of": "id", "deliver": {"webhook": "https://a.example"}}, "deliver are for routes"),
+])
+def test_a_route_that_cannot_deliver_is_told(tmp_path, route, words):
+    config = tmp_path / "postback.yaml"
+    config.write_text(json.dumps({"gateway": {"routes": [{"path": "POST /x", **route}]}}), encoding="utf-8")
+    done = run("gateway", "--check", "--config", config)
+    assert done.returncode == 2 and words in done.stderr, done.stderr
+
+
 def test_nothing_is_delivered_with_mode_sync(api, receiver):
     answered = api.client.run("echo", b"1", mode="sync", webhook=receiver.url("/sync"))
     assert answered.status_code == 422
