@@ -133,7 +133,7 @@ static int check_route_path(const void *value, char *why, size_t why_len)
 	if (router_is_reserved(first))
 		return refuse(why, why_len,
 			"this path belongs to the gateway itself: choose one that does not begin with "
-			"/v1, /livez, /readyz, /metrics, /openapi.json or /docs");
+			"/v1, /livez, /readyz, /metrics, /problems, /openapi.json or /docs");
 	return 0;
 }
 

@@ -40,11 +40,21 @@ enum problem {
 #define PROBLEMS 29
 
 int problem_status(enum problem problem);
-/* The "type" member: a URI reference, "/problems/unknown-task". */
+/* The "type" member: a URI reference, "/problems/unknown-task", of which the last part is its name. */
+#define PROBLEM_PATH "/problems/"
 const char *problem_type(enum problem problem);
 const char *problem_title(enum problem problem);
 
-/* Appends the document. `field` and `members` may be NULL. 0 or the buffer's error. */
+/* "unknown-task". 0 or -ENOENT. */
+int problem_parse(struct slice name, enum problem *out);
+
+/* Appends what the type says by itself: {"type","title","status","detail"}. 0 or the buffer's error. */
+int problem_describe(enum problem problem, struct buf *out);
+
+/*
+ * Appends the document. `detail` comes out as a sentence, with a capital and a full stop, whoever wrote it. `field`,
+ * `detail`, `request_id` and `members` may be NULL. 0 or the buffer's error.
+ */
 int problem_render(enum problem problem, const char *field, const char *members, const char *detail,
 	const char *request_id, struct buf *out);
 

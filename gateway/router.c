@@ -19,7 +19,8 @@ struct router {
 	struct entry *entries;
 };
 
-static const char *const reserved[] = {"v1", "livez", "readyz", "metrics", "openapi.json", "docs"};
+static const char *const reserved[] = {
+	"v1", "livez", "readyz", "metrics", "openapi.json", "docs", "problems"};
 
 bool router_is_reserved(struct slice segment)
 {

@@ -10,6 +10,7 @@
 #include "gateway/guard.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
+#include "gateway/problem_pages.h"
 #include "gateway/rate.h"
 #include "gateway/router.h"
 #include "runtime/clock.h"
@@ -82,6 +83,8 @@ static const struct endpoint own_endpoints[] = {
 	{CALL_GET, "/livez", livez, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
 	{CALL_GET, "/readyz", readyz, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
 	{CALL_GET, "/metrics", metrics, ENDPOINT_LOCAL | ENDPOINT_ALWAYS},
+	{CALL_GET, "/problems", problem_pages_list, ENDPOINT_OPEN},
+	{CALL_GET, "/problems/{name}", problem_pages_get, ENDPOINT_OPEN},
 };
 
 /* ---- the checks before a handler; each returns false when it has answered ---- */
@@ -294,9 +297,6 @@ static void on_answered(struct call *c, int status, void *arg)
 		LOG_TEXT("request_id", c->request_id));
 }
 
-static bool take_rate(struct call *c, size_t count, int64_t *wait_ms, void *arg)
-{
-	struct server *s = arg;
 static void on_waiting(struct call *c, void *arg)
 {
 	struct server *s = arg;
@@ -304,6 +304,9 @@ static void on_waiting(struct call *c, void *arg)
 	s->in_flight--;
 }
 
+static bool take_rate(struct call *c, size_t count, int64_t *wait_ms, void *arg)
+{
+	struct server *s = arg;
 	double rate = s->config.options->limits.rate;
 
 	return rate <= 0 ||

@@ -59,6 +59,18 @@ def test_liveness_is_open_and_metrics_to_this_machine(make_probe):
     assert probe.ask(target="/metrics")[0] == 200
 
 
+def test_what_a_problem_means_is_open(make_probe):
+    probe = make_probe(auth=KEYS)
+    listed = probe.json(target="/problems")["problems"]
+    assert len(listed) == len({problem["type"] for problem in listed}) > 20
+    for problem in listed:
+        assert set(problem) == {"type", "title", "status", "detail"}
+        status, headers, body = probe.ask(target=problem["type"])
+        assert (status, json.loads(body)) == (200, problem)
+        assert headers["content-type"] == "application/json"
+    is_problem(probe.ask(target="/problems/no-such"), 404, "not-found")
+
+
 def test_a_large_body_without_a_key_is_refused_before_it_comes(make_probe):
     probe = make_probe(auth=KEYS)
     with probe.connect() as connection:
