@@ -67,7 +67,7 @@ static int read_object(struct slice object, size_t max, const struct submission_
 	if (rc < 0)
 		return rc;
 	if (!slice_is_set(tasks))
-		return fault_set(fault, PROBLEM_INVALID_FIELD, "/tasks", "tasks is missing");
+		return fault_set(fault, PROBLEM_INVALID_FIELD, "/tasks", "`tasks` is missing");
 	return read_items(tasks, "/tasks", max, rules, out, fault);
 }
 

@@ -116,7 +116,7 @@ static void append_refusal(struct conn *c, enum problem problem, const char *why
 	if (!c->is_head_request)
 		buf_append_slice(out, buf_slice(&body));
 	buf_done(&body);
-	log_debug("request_refused", LOG_TEXT("problem", problem_type(problem)), LOG_TEXT("why", why),
+	log_debug("request_turned_away", LOG_TEXT("problem", problem_type(problem)), LOG_TEXT("why", why),
 		LOG_TEXT("request_id", id));
 }
 

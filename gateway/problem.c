@@ -147,7 +147,8 @@ int problem_render(enum problem problem, const char *field, const char *members,
 {
 	buf_printf(out, "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%d", problem_type(problem),
 		problem_title(problem), problem_status(problem));
-	append_member(out, "detail", detail);
+	if (detail)
+		append_detail(out, detail);
 	append_member(out, "field", field);
 	append_member(out, "request_id", request_id);
 	if (members && *members) {

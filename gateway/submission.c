@@ -251,11 +251,11 @@ static int end_expires(struct submission *s, const struct submission_options *gi
 		return 0;
 	if (given->expires_after_ms && given->is_then)
 		return fault_set(fault, PROBLEM_INVALID_FIELD, field,
-			"expires of a task that runs after another must be a time");
+			"`expires` of a task that runs after another must be a time");
 	if (given->expires_after_ms)
 		s->deadline_ms = due_ms + given->expires_after_ms;
 	if (s->deadline_ms <= due_ms)
-		return fault_set(fault, PROBLEM_INVALID_FIELD, field, "expires before it is due");
+		return fault_set(fault, PROBLEM_INVALID_FIELD, field, "it expires before it is due");
 	return 0;
 }
 
@@ -265,7 +265,7 @@ int submission_options_end(struct submission *s, const struct submission_options
 	int rc;
 
 	if (given->has_delay && given->has_run_at)
-		return fault_set(fault, PROBLEM_INVALID_FIELD, field, "delay and run_at exclude each other");
+		return fault_set(fault, PROBLEM_INVALID_FIELD, field, "`delay` and `run_at` exclude each other");
 	rc = end_retry(s, given, field, fault);
 	if (rc < 0)
 		return rc;
@@ -287,9 +287,9 @@ int submission_set_task(struct submission *s, struct slice name, const char *fie
 int submission_set_metadata(struct submission *s, struct slice json, const char *field, struct fault *fault)
 {
 	if (json_type_of(json) != JSON_OBJECT)
-		return fault_set(fault, PROBLEM_INVALID_FIELD, field, "metadata must be a JSON object");
+		return fault_set(fault, PROBLEM_INVALID_FIELD, field, "`metadata` must be a JSON object");
 	if (json.len > SUBMISSION_METADATA_MAX)
-		return fault_set(fault, PROBLEM_INVALID_FIELD, field, "metadata is larger than 16 KiB");
+		return fault_set(fault, PROBLEM_INVALID_FIELD, field, "`metadata` is larger than 16 KiB");
 	s->metadata = json;
 	return 0;
 }

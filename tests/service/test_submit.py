@@ -302,7 +302,7 @@ def test_options_of_an_envelope_do_not_stand_in_the_query(api):
     lambda c: c.envelope("echo", 1, then={"task": "echo", "then": "nobody"})])
 def test_a_task_without_a_queue_is_404(api, send):
     document = problem(send(api.client), 404, "unknown-task")
-    assert document["detail"] == "no queue for this task: start its processor or name it in gateway.tasks"
+    assert document["detail"] == "No queue for this task: start its processor or name it in gateway.tasks."
     assert document["task"] == "nobody"
 
 

@@ -21,6 +21,28 @@ static void every_problem_has_a_row(void **state)
 	}
 }
 
+static void a_detail_is_a_sentence(void **state)
+{
+	static const struct {
+		const char *detail, *sentence;
+	} rows[] = {
+		{"not a cursor", "\"Not a cursor.\""},
+		{"Which? This one!", "\"Which? This one!\""},
+		{"`then` is too large", "\"`then` is too large.\""},
+		{"done.", "\"Done.\""},
+		{"\xc3\xa9t\xc3\xa9", "\"\xc3\xa9t\xc3\xa9.\""},
+		{"", "\"\""},
+	};
+	struct buf out;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		buf_init(&out, 4096);
+		problem_render(PROBLEM_BUSY, NULL, NULL, rows[i].detail, NULL, &out);
+		assert_non_null(strstr(strstr(buf_text(&out), "\"detail\":"), rows[i].sentence));
+		buf_done(&out);
+	}
+}
+
 static void a_document_is_json_whatever_was_sent(void **state)
 {
 	struct json_error error;
@@ -33,7 +55,7 @@ static void a_document_is_json_whatever_was_sent(void **state)
 	assert_int_equal(json_check(buf_slice(&out), &error), 0);
 	assert_string_equal(buf_text(&out),
 		"{\"type\":\"/problems/unknown-task\",\"title\":\"There is no queue for this task\",\"status\":404,"
-		"\"detail\":\"a \\\"quoted\\\"\\n\xef\xbf\xbd word\",\"field\":\"/task\",\"request_id\":\"req\","
+		"\"detail\":\"A \\\"quoted\\\"\\n\xef\xbf\xbd word.\",\"field\":\"/task\",\"request_id\":\"req\","
 		"\"id\":\"1\",\"outcome\":\"unknown\"}");
 	buf_done(&out);
 }
@@ -58,6 +80,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_problem_has_a_row),
+		cmocka_unit_test(a_detail_is_a_sentence),
 		cmocka_unit_test(a_document_is_json_whatever_was_sent),
 		cmocka_unit_test(every_too_small_buffer_is_an_error),
 	};
