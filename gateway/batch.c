@@ -33,9 +33,11 @@ struct batch {
 	struct call *call;
 	struct idempotency *claim; /* NULL: no key */
 	struct id id;
+	bool is_resumed;
 	struct batch_read read;
 	struct item *items;
-	size_t waiting; /* items without an outcome, and one for the loop that starts them */
+	size_t waiting;	       /* items without an outcome, and one for the loop that starts them */
+	struct buf items_text; /* JSON: what became of each */
 	struct answer answer;
 };
 
@@ -47,6 +49,7 @@ static void batch_free(struct batch *b)
 
 	batch_read_done(&b->read);
 	free(b->items);
+	buf_done(&b->items_text);
 	answer_done(&b->answer);
 	free(b);
 	gateway_job_end(g);
@@ -161,7 +164,7 @@ static size_t accepted_ids(const struct batch *b, struct id *out)
 	return len;
 }
 
-static void make_answer(struct batch *b, struct slice items)
+static void make_answer(struct batch *b)
 {
 	struct answer *a = &b->answer;
 	char id[ID_TEXT_LEN + 1];
@@ -174,7 +177,7 @@ static void make_answer(struct batch *b, struct slice items)
 	snprintf(a->content_type, sizeof a->content_type, "application/json");
 	json_out_open(&a->body, NULL, '{');
 	json_out_id(&a->body, "id", &b->id);
-	json_out_raw(&a->body, "items", items);
+	json_out_raw(&a->body, "items", buf_slice(&b->items_text));
 	if (b->read.then)
 		json_out_id(&a->body, "then", &b->read.then->id);
 	render_links(&b->id, &a->body);
@@ -183,19 +186,38 @@ static void make_answer(struct batch *b, struct slice items)
 
 /* ---- sealing ---- */
 
+/* The items are accepted, but without the list of them there is no batch: nothing would ever come after it. */
+static void make_unsealed(struct batch *b)
+{
+	struct buf members;
+
+	buf_init(&members, DOCUMENT_MAX);
+	json_out_text(&members, "outcome", slice_text("unknown"));
+	json_out_id(&members, "id", &b->id);
+	json_out_raw(&members, "items", buf_slice(&b->items_text));
+	b->answer.fate = ANSWER_UNKNOWN;
+	answer_problem(&b->answer, PROBLEM_STORE_UNAVAILABLE, NULL, buf_text(&members),
+		"the items are on their way, but the store did not take the list of them: send the batch again under "
+		"the same Idempotency-Key",
+		b->call);
+	buf_done(&members);
+}
+
 static void on_sealed(int rc, void *arg)
 {
 	struct batch *b = arg;
 
-	/* The items are accepted whatever becomes of the list of them. */
-	if (rc < 0)
+	if (rc < 0) {
 		log_warn("batch_not_sealed", LOG_ERRNO(rc));
+		make_unsealed(b);
+	}
 	finish(b);
 }
 
-static void seal(struct batch *b, const struct id *accepted, size_t len, struct slice items)
+static void seal(struct batch *b, const struct id *accepted, size_t len)
 {
-	int rc = store_batch_seal(b->g->store, &b->id, accepted, len, items, clock_wall_ms(), on_sealed, b);
+	int rc = store_batch_seal(
+		b->g->store, &b->id, accepted, len, buf_slice(&b->items_text), clock_wall_ms(), on_sealed, b);
 
 	if (rc < 0)
 		on_sealed(rc, b);
@@ -215,8 +237,11 @@ static void on_undone(int rc, void *arg)
 	finish(arg);
 }
 
-/* No item was accepted: the problem of the first is the problem of the batch, and what waited for it goes again. */
-static void refuse_all(struct batch *b, struct slice items)
+/*
+ * No item was accepted: the problem of the first is the problem of the batch, and what waited for it goes again, unless
+ * an earlier try stored it.
+ */
+static void refuse_all(struct batch *b)
 {
 	const struct item *item = first_refused(b);
 	struct buf members;
@@ -225,7 +250,7 @@ static void refuse_all(struct batch *b, struct slice items)
 	buf_init(&members, DOCUMENT_MAX);
 	if (item->submission)
 		render_members(item, &members);
-	json_out_raw(&members, "items", items);
+	json_out_raw(&members, "items", buf_slice(&b->items_text));
 	b->answer.fate = ANSWER_RELEASE;
 	if (item->submission)
 		answer_problem(&b->answer, dispatch_problem(item->outcome), NULL, buf_text(&members),
@@ -237,7 +262,7 @@ static void refuse_all(struct batch *b, struct slice items)
 	for (size_t i = 0; i < b->read.len; i++)
 		if (b->items[i].submission && b->items[i].outcome == DISPATCH_UNKNOWN)
 			b->answer.fate = ANSWER_UNKNOWN;
-	if (b->read.then)
+	if (b->read.then && !b->is_resumed)
 		rc = store_later_undo(b->g->store, &b->read.then->id, 1, on_undone, b);
 	if (rc < 0)
 		finish(b);
@@ -246,20 +271,17 @@ static void refuse_all(struct batch *b, struct slice items)
 static void all_ended(struct batch *b)
 {
 	struct id *accepted = calloc(b->read.len + 1, sizeof *accepted);
-	struct buf items;
 	size_t len;
 
-	buf_init(&items, DOCUMENT_MAX);
-	render_items(b, &items);
-	if (!accepted || items.error) {
+	render_items(b, &b->items_text);
+	if (!accepted || b->items_text.error) {
 		finish_with_problem(b, PROBLEM_INTERNAL, "out of memory");
 	} else if ((len = accepted_ids(b, accepted)) == 0) {
-		refuse_all(b, buf_slice(&items));
+		refuse_all(b);
 	} else {
-		make_answer(b, buf_slice(&items));
-		seal(b, accepted, len, buf_slice(&items));
+		make_answer(b);
+		seal(b, accepted, len);
 	}
-	buf_done(&items);
 	free(accepted);
 }
 
@@ -290,6 +312,7 @@ static void dispatch_items(struct batch *b)
 			.tenant = call_tenant(b->call),
 			.first = b->items[i].submission,
 			.batch = b->id,
+			.is_resumed = b->is_resumed,
 		};
 
 		if (!r.first)
@@ -413,6 +436,7 @@ static void on_claimed(struct idempotency *claim, const struct id *id, bool is_r
 		return;
 	}
 	b->claim = claim;
+	b->is_resumed = is_resumed;
 	if (is_resumed && set_ids(b, id) < 0)
 		finish_with_problem(b, PROBLEM_INTERNAL, "out of memory");
 	else
@@ -444,6 +468,7 @@ static struct batch *batch_new(struct gateway *g, struct call *call, struct batc
 	b->call = call;
 	b->read = *read;
 	answer_init(&b->answer);
+	buf_init(&b->items_text, DOCUMENT_MAX);
 	if (prepare_items(b) < 0) {
 		free(b);
 		return NULL;

@@ -15,7 +15,7 @@ struct dispatch {
 	struct dispatch_request request;
 	dispatch_cb *cb;
 	void *arg;
-	bool has_rows; /* in the store, to be taken back when the publish fails */
+	bool has_rows; /* of this try, in the store, to be taken back when the publish fails */
 	enum dispatch_outcome outcome;
 	const struct submission *checking; /* whose queue is asked for */
 	size_t steps;
@@ -98,7 +98,7 @@ static void on_undone(int rc, void *arg)
 	finish(d, d->outcome);
 }
 
-/* What was stored goes again, unless the broker may have the task that it waits for. */
+/* What this try stored goes again, unless the broker may have the task that it waits for. */
 static void undo_and_finish(struct dispatch *d, enum dispatch_outcome outcome)
 {
 	struct id ids[SUBMISSION_STEPS_MAX];
@@ -197,7 +197,7 @@ static void on_stored(int rc, void *arg)
 {
 	struct dispatch *d = arg;
 
-	d->has_rows = rc == 0;
+	d->has_rows = rc == 0 && !d->request.is_resumed;
 	if (rc < 0)
 		finish(d, DISPATCH_STORE_AWAY);
 	else if (d->request.first->run_at_ms)
@@ -297,6 +297,32 @@ static int encode_steps(struct dispatch *d)
 	return rc;
 }
 
+static void start(struct dispatch *d)
+{
+	struct submission *first = d->request.first;
+
+	if (dispatch_needs_store(first))
+		check_from(d, first->run_at_ms ? first : first->then);
+	else
+		start_publish(d);
+}
+
+static void on_earlier_try(int rc, const struct store_task *tasks, size_t len, void *arg)
+{
+	struct dispatch *d = arg;
+
+	if (rc == 0 && tasks[0].presence != STORE_ABSENT)
+		finish(d, DISPATCH_ACCEPTED);
+	else
+		start(d);
+}
+
+static void resume(struct dispatch *d)
+{
+	if (store_tasks_get(d->g->store, &d->request.first->id, 1, 0, on_earlier_try, d) < 0)
+		start(d);
+}
+
 void dispatch_start(struct gateway *g, const struct dispatch_request *r, dispatch_cb *cb, void *arg)
 {
 	size_t steps = submission_steps(r->first);
@@ -319,8 +345,8 @@ void dispatch_start(struct gateway *g, const struct dispatch_request *r, dispatc
 	rc = encode_steps(d);
 	if (rc < 0)
 		finish(d, outcome_of_error(rc));
-	else if (dispatch_needs_store(r->first))
-		check_from(d, r->first->run_at_ms ? r->first : r->first->then);
+	else if (r->is_resumed)
+		resume(d);
 	else
-		start_publish(d);
+		start(d);
 }

@@ -25,6 +25,11 @@ struct dispatch_request {
 	struct slice tenant;
 	struct submission *first; /* with ids; lives until the callback, and what its slices point into */
 	struct id batch, retry_of;
+	/*
+	 * An earlier try under these ids ended unknown: when its task has been seen since, it is not sent again, and
+	 * nothing that it stored is taken back.
+	 */
+	bool is_resumed;
 	struct trace trace;
 };
 

@@ -260,33 +260,17 @@ static struct trace trace_of_call(const struct call *call)
 	return trace_of(call_header(call, "traceparent"), call_header(call, "tracestate"));
 }
 
-static void start_durable(struct submit *s)
+static void start_durable(struct submit *s, bool is_resumed)
 {
 	struct dispatch_request r = {
 		.tenant = call_tenant(s->call),
 		.first = s->first,
 		.retry_of = s->options.retry_of,
+		.is_resumed = is_resumed,
 		.trace = trace_of_call(s->call),
 	};
 
 	dispatch_start(s->g, &r, on_dispatched, s);
-}
-
-/* An earlier try ended unknown: when its task has been seen since, it is not sent again. */
-static void on_earlier_try(int rc, const struct store_task *tasks, size_t len, void *arg)
-{
-	struct submit *s = arg;
-
-	if (rc == 0 && tasks[0].presence != STORE_ABSENT)
-		accepted(s);
-	else
-		start_durable(s);
-}
-
-static void resume_durable(struct submit *s)
-{
-	if (store_tasks_get(s->g->store, &s->first->id, 1, 0, on_earlier_try, s) < 0)
-		start_durable(s);
 }
 
 /* ---- the inline lane ---- */
@@ -319,7 +303,6 @@ static void end_without_queue(struct submit *s)
 
 static void on_inline(enum inline_end end, const struct reply *reply, void *arg)
 {
-	case INLINE_UNCONFIRMED:
 	struct submit *s = arg;
 
 	s->inline_call = NULL;
@@ -335,6 +318,7 @@ static void on_inline(enum inline_end end, const struct reply *reply, void *arg)
 	case INLINE_FULL:
 	case INLINE_AWAY:
 	case INLINE_LOST:
+	case INLINE_UNCONFIRMED:
 	case INLINE_TIMED_OUT:
 	case INLINE_TOO_LARGE: end_inline(s, end); break;
 	}
@@ -360,14 +344,14 @@ static int64_t shorter(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* The request expires with the client's wait, and the handler's timeout is cut to it. */
-static void bound_by_wait(struct submit *s)
 /* The operator's word: the route's own, or that of all. */
 static int64_t longest_wait_ms(const struct submit *s)
 {
 	return s->options.wait_ms ? s->options.wait_ms : s->g->options->limits.sync_timeout_ms;
 }
 
+/* The request expires with the client's wait, and the handler's timeout is cut to it. */
+static void bound_by_wait(struct submit *s)
 {
 	struct submission *task = s->first;
 	int64_t now_ms = clock_wall_ms();
@@ -377,7 +361,6 @@ static int64_t longest_wait_ms(const struct submit *s)
 		wait_ms = shorter(wait_ms, task->timeout_ms);
 	if (task->deadline_ms)
 		wait_ms = shorter(wait_ms, task->deadline_ms - now_ms);
-		.confirm_ms = s->g->options->limits.publish_timeout_ms,
 	if (wait_ms < 1)
 		wait_ms = 1;
 	task->timeout_ms = (uint32_t)shorter(wait_ms, UINT32_MAX);
@@ -393,6 +376,7 @@ static int start_inline_call(struct submit *s)
 		.id = s->first->id,
 		.task = s->first->task,
 		.wait_ms = s->inline_ms,
+		.confirm_ms = s->g->options->limits.publish_timeout_ms,
 		.trace = trace_of_call(s->call),
 	};
 	int rc = message_encode(
@@ -435,10 +419,8 @@ static void start_lane(struct submit *s, bool is_resumed)
 {
 	if (s->options.mode == SUBMIT_SYNC)
 		start_inline(s);
-	else if (is_resumed)
-		resume_durable(s);
 	else
-		start_durable(s);
+		start_durable(s, is_resumed);
 }
 
 static void on_claimed(struct idempotency *claim, const struct id *id, bool is_resumed, void *arg)
