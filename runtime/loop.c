@@ -57,7 +57,8 @@ static struct event_base *new_base(void)
 	struct event_config *config = event_config_new();
 	struct event_base *base = NULL;
 
-	if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
+	if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0 &&
+		event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
 		base = event_base_new_with_config(config);
 	if (config)
 		event_config_free(config);

@@ -8,6 +8,7 @@
 #include "store/sqlite.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,12 +190,21 @@ static int prepare_transactions(struct sqlite *s)
 	return sqlite_error(s, code);
 }
 
+/* Else every allocation of every connection passes one lock, to be counted for nobody. */
+static void uncount_memory(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int open_database(struct sqlite *s)
 {
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-	int code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
-	int rc;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+	int code, rc;
+
+	pthread_once(&once, uncount_memory);
+	code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
 	if (code != SQLITE_OK) {
 		sqlite_explain(s->base.why, s->path, code & 0xff, code,
 			s->db ? sqlite3_errmsg(s->db) : "out of memory");

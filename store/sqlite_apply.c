@@ -43,7 +43,15 @@ static int find_tombstone(struct sqlite *s, const struct id *id, struct known *k
 	return rc < 0 ? rc : 0;
 }
 
-static int look_up(struct sqlite *s, struct arena *a, const struct id *id, struct known *k)
+/* No task can have outlived its finish by result_ttl yet; the clocks of those who mint and sweep may differ. */
+static bool is_too_young_for_tombstone(const struct sqlite *s, const struct store_event *e)
+{
+	enum { CLOCKS_DIFFER_MS = 5 * 60 * 1000 };
+
+	return lifetime_of_content(&s->lifetime, (int64_t)id_time_ms(&e->id)) - CLOCKS_DIFFER_MS > e->at_ms;
+}
+
+static int look_up(struct sqlite *s, struct arena *a, const struct store_event *e, struct known *k)
 {
 	struct query q;
 	int rc;
@@ -51,10 +59,10 @@ static int look_up(struct sqlite *s, struct arena *a, const struct id *id, struc
 	*k = (struct known){0};
 	query_init(&q, s,
 		"SELECT state, attempt, rank, seq, rev, batch, deliver, tenant FROM tasks WHERE id = ?");
-	query_id(&q, id);
+	query_id(&q, &e->id);
 	rc = query_next(&q);
 	if (rc == 0)
-		return find_tombstone(s, id, k);
+		return is_too_young_for_tombstone(s, e) ? 0 : find_tombstone(s, &e->id, k);
 	if (rc == 1) {
 		k->at = (struct merge_position){
 			.state = (enum task_state)row_int(&q, 0),
@@ -277,7 +285,7 @@ static int apply_one(
 {
 	struct step st = {.s = s, .a = a, .event = e};
 	bool has_due = false;
-	int rc = look_up(s, a, &e->id, &st.known);
+	int rc = look_up(s, a, e, &st.known);
 
 	if (rc < 0)
 		return rc;
@@ -304,6 +312,7 @@ static int run_text(struct sqlite *s, const char *text)
 	return query_run(&q);
 }
 
+/* One event that can fail alone: what it wrote is taken back and the others stand. */
 static int apply_marked(
 	struct sqlite *s, struct arena *a, const struct store_event *e, struct store_applied *out)
 {
@@ -319,12 +328,34 @@ static int apply_marked(
 	return rc < 0 ? rc : run_text(s, "RELEASE event");
 }
 
-int sqlite_apply(struct backend *b, struct arena *a, const struct store_event *events, size_t len,
-	struct store_applied *out)
+typedef int apply_fn(
+	struct sqlite *s, struct arena *a, const struct store_event *e, struct store_applied *out);
+
+static int apply_each(struct sqlite *s, struct arena *a, const struct store_event *events, size_t len,
+	struct store_applied *out, apply_fn *apply)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < len && rc == 0; i++)
-		rc = apply_marked(sqlite_of(b), a, &events[i], &out[i]);
+		rc = apply(s, a, &events[i], &out[i]);
+	return rc;
+}
+
+/* A mark for each event costs as much as its rows, so they are set only when one turned out to fail. */
+int sqlite_apply(struct backend *b, struct arena *a, const struct store_event *events, size_t len,
+	struct store_applied *out)
+{
+	struct sqlite *s = sqlite_of(b);
+	int rc = run_text(s, "SAVEPOINT events");
+
+	if (rc == 0)
+		rc = apply_each(s, a, events, len, out, apply_one);
+	if (rc == -EBADMSG) {
+		rc = run_text(s, "ROLLBACK TO events");
+		if (rc == 0)
+			rc = apply_each(s, a, events, len, out, apply_marked);
+	}
+	if (rc == 0)
+		rc = run_text(s, "RELEASE events");
 	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
 }

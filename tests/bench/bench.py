@@ -35,13 +35,12 @@ def numbers(line):
     return {key: float(value) for key, value in re.findall(r"(\w+)=([0-9.]+)", line)}
 
 
-def load(url, connections, seconds, expected, what=""):
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", LOAD, url, "--",
-               str(expected), what]
+def load(url, connections, seconds, what=""):
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", LOAD, url, "--", what]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     result = numbers(next(line for line in said.splitlines() if line.startswith("RESULT")))
     if result["other"]:
-        print(f"  {result['other']:.0f} answers other than {expected} from {url}", file=sys.stderr)
+        print(f"  {result['other']:.0f} refused or lost at {url}", file=sys.stderr)
     return result
 
 
@@ -70,7 +69,7 @@ def end_to_end(stack, seconds):
     notifier = stack.client_of("notifier")
     before = metric(notifier, "postback_tasks_total")
     began = time.monotonic()
-    result = load(f"{stack.client.base}/v1/tasks", 128, seconds, 202, ENVELOPE)
+    result = load(f"{stack.client.base}/v1/tasks", 128, seconds, ENVELOPE)
     eventually(lambda: metric(notifier, "postback_tasks_total") - before >= result["good"], timeout=120,
                what="every submission ends")
     return {"submissions": result["good"] / result["seconds"], "tasks": result["good"] / (time.monotonic() - began)}
@@ -82,7 +81,7 @@ def polls(stack, seconds, folder):
         stack.client.await_end(task)
     paths = folder / "paths"
     paths.write_text("".join(f"/v1/tasks/{task}\n" for task in ids), encoding="ascii")
-    result = load(stack.client.base, 64, seconds, 200, f"@{paths}")
+    result = load(stack.client.base, 64, seconds, f"@{paths}")
     return result["good"] / result["seconds"]
 
 
@@ -110,7 +109,7 @@ def one_round(stack, vhosts, seconds, folder):
     row["limit"] = broker_limit(vhosts.url, "quorum", seconds)["round_trips_per_s"]
     row.update(end_to_end(stack, seconds))
     bare = broker_limit(vhosts.url, "transient", max(2, seconds // 2))
-    held = load(f"{stack.client.base}/v1/run/echo?mode=sync", 1, max(2, seconds // 2), 200, PAYLOAD)
+    held = load(f"{stack.client.base}/v1/run/echo?mode=sync", 1, max(2, seconds // 2), PAYLOAD)
     row["rpc_p50"], row["rpc_p99"] = bare["p50_us"], bare["p99_us"]
     row["sync_p50"], row["sync_p99"] = held["p50_us"], held["p99_us"]
     row["polls"] = polls(stack, max(2, seconds // 2), folder)
