@@ -21,7 +21,8 @@ PORT = 80
 # ---- inside ----
 
 class Names:
-    """Answers A and AAAA from a table, TTL 0; a name that it does not know does not exist."""
+    """Answers A and AAAA from a table, TTL 0, and nothing at all where that says None; a name that it does not know does
+    not exist."""
 
     def __init__(self):
         self.table = {}  # name -> list of addresses
@@ -33,7 +34,9 @@ class Names:
     def _serve(self):
         while True:
             query, peer = self._socket.recvfrom(512)
-            self._socket.sendto(self._answer(query), peer)
+            answer = self._answer(query)
+            if answer:
+                self._socket.sendto(answer, peer)
 
     def _answer(self, query):
         labels, at = [], 12
@@ -42,6 +45,8 @@ class Names:
             at += 1 + query[at]
         name, kind = ".".join(labels).lower(), struct.unpack("!H", query[at + 1:at + 3])[0]
         self.asked.append(name)
+        if self.table.get(name, []) is None:
+            return None
         family, size = (socket.AF_INET, 4) if kind == 1 else (socket.AF_INET6, 16)
         records = b""
         count = 0

@@ -1,4 +1,5 @@
 """Names that lead to other addresses than they seem to: a real name server that changes its mind."""
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -79,6 +80,18 @@ def test_a_public_address_that_does_not_answer_leads_to_no_other(stack, island):
     made = await_deliveries(stack, send(stack, "http://closed.test/"), dead=1)
     assert len(made) == len(ATTEMPTS)
     assert island.tell()["hits"] == []
+
+
+def test_a_name_server_that_says_nothing_delays_nobody(stack, island):
+    island.tell(names={"hung.test": None, "good.test": [PUBLIC]})
+    stuck = [stack.client.submit("echo", n, deliver={"webhook": ["http://hung.test/"] * 20}) for n in range(5)]
+    eventually(lambda: "hung.test" in island.tell()["asked"], what="the name is looked up")
+    for n in range(3):
+        began = time.monotonic()
+        await_deliveries(stack, send(stack, "http://good.test/"), delivered=1)
+        assert time.monotonic() - began < 3
+    for task in stuck:
+        await_deliveries(stack, task, dead=20, timeout=60)
 
 
 def test_a_name_that_does_not_exist_is_told(stack, island):
