@@ -261,7 +261,10 @@ static int encode(const struct reply *reply, size_t max, struct buf *out)
 	return reply_encode(reply, out);
 }
 
-/* A message must fit: a result that does not is a failure; a failure does without its data, then without the request. */
+/*
+ * A message must fit: a result that does not is a failure; a failure does without its data, then without the request, and
+ * without that there is no other attempt.
+ */
 static int encode_to_fit(struct reply *reply, size_t max, struct buf *out)
 {
 	int rc = encode(reply, max, out);
@@ -278,8 +281,11 @@ static int encode_to_fit(struct reply *reply, size_t max, struct buf *out)
 		reply->error.data = (struct slice){0};
 		rc = encode(reply, max, out);
 	}
-	if (rc == -EMSGSIZE && reply->kind == REPLY_FAILED) {
+	if (rc == -EMSGSIZE) {
+		reply->kind = REPLY_FAILED;
 		reply->request = (struct slice){0};
+		reply->has_retry = false;
+		reply->retry_after_ms = 0;
 		rc = encode(reply, max, out);
 	}
 	return rc;

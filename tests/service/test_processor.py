@@ -55,6 +55,16 @@ def test_a_result_over_the_limit_is_a_failure(rig):
     assert r.run("echo", b"after")["kind"] == "succeeded"
 
 
+def test_a_request_too_large_to_be_sent_back_for_another_attempt_has_failed(rig):
+    r = rig([{"task": "fails", "exec": ["/bin/sh", "-c", "echo x >>runs; exit 1"], "output_limit": "64KiB"}],
+            amqp={"max_message": "512KiB"})
+    reply = r.run("fails", b"x" * (512 * 1024 - 200))
+    assert (reply["kind"], reply["error"]["type"]) == ("failed", "exit")
+    assert reply["error"]["message"]
+    r.await_acked("fails")
+    assert (r.stack.folder / "runs").read_text(encoding="ascii") == "x\n"
+
+
 def test_an_inline_request_is_answered_transiently(rig):
     r = rig([ECHO])
     reply = r.run("echo", b"now", lane="inline")
