@@ -36,12 +36,13 @@ extern const struct option log_option_table[];
  * The entries of a root table for the shared sections; `root` is the service's options struct, whose first member is
  * `struct service_options shared`.
  */
-/* NOLINTNEXTLINE(bugprone-macro-parentheses): a type and a member stand bare in offsetof */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type and a member stand bare in offsetof */
 #define SERVICE_SECTION(root, section, text)                                                        \
 	{                                                                                           \
 		.name = #section, .type = OPTION_SECTION, .offset = offsetof(root, shared.section), \
 		.fields = section##_option_table, .help = text                                      \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 #define SERVICE_OPTIONS(root)                                                      \
 	SERVICE_SECTION(root, amqp, "The connection to RabbitMQ."),                \
 		SERVICE_SECTION(root, store, "Where tasks and results are kept."), \
