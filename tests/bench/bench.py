@@ -4,6 +4,7 @@
 """
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -56,12 +57,13 @@ def metric(client, name):
 
 
 def memory(stack):
-    """Resident bytes of the three services."""
-    total = 0
+    """Of the three services together, in bytes: what is resident, and that with pages they share counted once."""
+    resident = shared_once = 0
     for service in stack.services.values():
-        status = Path(f"/proc/{service.pid}/status").read_text(encoding="ascii")
-        total += int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024
-    return total
+        rollup = Path(f"/proc/{service.pid}/smaps_rollup").read_text(encoding="ascii")
+        resident += int(re.search(r"^Rss:\s+(\d+)", rollup, re.M).group(1)) * 1024
+        shared_once += int(re.search(r"^Pss:\s+(\d+)", rollup, re.M).group(1)) * 1024
+    return {"resident": resident, "shared_once": shared_once}
 
 
 def end_to_end(stack, seconds):
@@ -104,17 +106,34 @@ def webhooks(stack, count=10000, receivers=100):
         sink.wait()
 
 
-def one_round(stack, vhosts, seconds, folder):
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def settle(broker, share=0.1, window=0.5):
+    """Until RabbitMQ is done with what the measurement before left it to do (its log is written behind)."""
+    def is_idle():
+        before = cpu_seconds(broker.pid)
+        time.sleep(window)
+        return cpu_seconds(broker.pid) - before < share * window
+
+    eventually(is_idle, timeout=60, what="RabbitMQ is idle")
+
+
+def one_round(broker, stack, peer, seconds, folder):
     row = {}
-    row["limit"] = broker_limit(vhosts.url, "quorum", seconds)["round_trips_per_s"]
+    settle(broker)
+    row["limit"] = broker_limit(peer.url, "quorum", seconds)["round_trips_per_s"]
+    settle(broker)
     row.update(end_to_end(stack, seconds))
-    bare = broker_limit(vhosts.url, "transient", max(2, seconds // 2))
+    settle(broker)
+    bare = broker_limit(peer.url, "transient", max(2, seconds // 2))
     held = load(f"{stack.client.base}/v1/run/echo?mode=sync", 1, max(2, seconds // 2), PAYLOAD)
     row["rpc_p50"], row["rpc_p99"] = bare["p50_us"], bare["p99_us"]
     row["sync_p50"], row["sync_p99"] = held["p50_us"], held["p99_us"]
     row["polls"] = polls(stack, max(2, seconds // 2), folder)
-    row["memory"] = memory(stack)
-    row.update(webhooks(stack))
+    row.update(memory(stack))
     return row
 
 
@@ -124,6 +143,9 @@ def table(rows):
 
     def ratio(a, b):
         return statistics.median(row[a] / row[b] for row in rows)
+
+    def largest(key):
+        return max(row[key] for row in rows) / MIB
 
     lines = [
         ("broker's own limit, round trips/s", f"{median('limit'):,.0f}", "1.00"),
@@ -135,7 +157,8 @@ def table(rows):
         ("polls/s of finished tasks", f"{median('polls'):,.0f}", ""),
         ("plain libcurl to one receiver, POSTs/s", f"{median('curl'):,.0f}", "1.00"),
         ("webhooks delivered to it/s", f"{median('webhooks'):,.0f}", f"{ratio('webhooks', 'curl'):.2f}"),
-        ("memory of the three services", f"{max(row['memory'] for row in rows) / MIB:.1f} MiB", ""),
+        ("memory of the services after the tasks, RSS summed", f"{largest('resident'):.1f} MiB", ""),
+        ("the same, shared libraries counted once (PSS)", f"{largest('shared_once'):.1f} MiB", ""),
     ]
     width = max(len(line[0]) for line in lines)
     print(f"| {'median of ' + str(len(rows)) + ' rounds':{width}} | {'value':>20} | ratio |")
@@ -161,7 +184,10 @@ def main():
             rows = []
             for n in range(options.rounds):
                 print(f"round {n + 1} of {options.rounds} …", file=sys.stderr)
-                rows.append(one_round(stack, peer, options.seconds, folder))
+                rows.append(one_round(broker, stack, peer, options.seconds, folder))
+            for row in rows:
+                settle(broker)
+                row.update(webhooks(stack))
             table(rows)
         finally:
             if stack:
