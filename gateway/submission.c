@@ -265,7 +265,8 @@ int submission_options_end(struct submission *s, const struct submission_options
 	int rc;
 
 	if (given->has_delay && given->has_run_at)
-		return fault_set(fault, PROBLEM_INVALID_FIELD, field, "`delay` and `run_at` exclude each other");
+		return fault_set(
+			fault, PROBLEM_INVALID_FIELD, field, "`delay` and `run_at` exclude each other");
 	rc = end_retry(s, given, field, fault);
 	if (rc < 0)
 		return rc;
