@@ -325,7 +325,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (d->store_is_up && !d->is_asking && !is_claiming(d))
 		d->is_asking = store_version(d->store, on_version, d) == 0;
-	timer_arm(d->timer, until_next_look(d));
+	timer_arm(d->timer, d->store_is_up ? until_next_look(d) : LOOK_EVERY_MS);
 }
 
 void due_wake(struct due *d)
