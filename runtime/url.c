@@ -60,9 +60,18 @@ static bool has_good_host(CURLU *u)
 	return is_good;
 }
 
-static const char *complaint(CURLU *u)
+/* libcurl forgives "https:/a" and "https:a"; what a person left out there was hardly meant. */
+static bool has_slashes(struct slice url)
 {
-	if (!u || !has_good_scheme(u))
+	const uint8_t *colon = memchr(url.data, ':', url.len);
+
+	return colon && url.len - (size_t)(colon - url.data) > 3 && memcmp(colon, "://", 3) == 0 &&
+	       colon[3] != '/';
+}
+
+static const char *complaint(struct slice url, CURLU *u)
+{
+	if (!u || !has_good_scheme(u) || !has_slashes(url))
 		return "must be an absolute http or https URL";
 	if (!has_good_host(u))
 		return "has no host, or one of more than 255 bytes";
@@ -84,7 +93,7 @@ int url_check(struct slice url, const char **why)
 		return -EINVAL;
 	}
 	u = parse(url);
-	*why = complaint(u);
+	*why = complaint(url, u);
 	curl_url_cleanup(u);
 	return *why ? -EINVAL : 0;
 }

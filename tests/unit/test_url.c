@@ -26,9 +26,9 @@ static void others_are_refused_with_a_reason(void **state)
 {
 	static const char *const wrong[] = {"", " ", "example.com", "//example.com/", "/hook",
 		"ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "javascript:alert(1)",
-		"http://", "http://:80/", "http://user@example.com/", "http://user:secret@example.com/",
-		"http://:secret@example.com/", "http://exam ple.com/", "http://example.com/\r\nX: y",
-		"http://example.com/\t",
+		"https:/a.example", "https:a.example", "http:///a.example", "http://", "http://:80/",
+		"http://user@example.com/", "http://user:secret@example.com/", "http://:secret@example.com/",
+		"http://exam ple.com/", "http://example.com/\r\nX: y", "http://example.com/\t",
 		("http://b\xc3\xbc"
 		 "cher.example/"),
 		"http://example.com:99999/", "http://example.com:http/", "http://[::1/"};
