@@ -115,7 +115,7 @@ static void receivers_are_bounded_in_number_and_size(void **state)
 
 static void one_receiver_is_added_to_the_list(void **state)
 {
-	struct fault fault;
+	struct fault fault = {0};
 	struct buf out;
 
 	buf_init(&out, DELIVER_TEXT_MAX);
