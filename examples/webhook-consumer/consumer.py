@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Takes webhooks: verifies each, takes each webhook-id once, prints its outcome. Python's standard library only.
+
+    WEBHOOK_SECRETS='whsec_… whsec_…' consumer.py [PORT [DATABASE]]
+"""
+import base64, contextlib, hashlib, hmac, http.server, json, os, sqlite3, sys, time
+
+SECRETS = [base64.b64decode(secret.removeprefix("whsec_")) for secret in os.environ["WEBHOOK_SECRETS"].split()]
+PORT, DATABASE = (sys.argv[1:] + ["9000", "consumer.db"][len(sys.argv) - 1:])[:2]
+TOLERANCE_S, KEEP_S, BODY_MAX = 300, 7 * 24 * 3600, 32 << 20
+
+
+def verify(message_id, timestamp, signatures, body):
+    if not timestamp.isascii() or not timestamp.isdigit() or abs(time.time() - int(timestamp)) > TOLERANCE_S:
+        return False
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    expected = [b"v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)) for key in SECRETS]
+    return any([hmac.compare_digest(one, given.encode()) for one in expected for given in signatures.split(" ")])
+
+
+def take(message_id, message):
+    """The id and what is done under it are one transaction: a crash in between leaves neither."""
+    with contextlib.closing(sqlite3.connect(DATABASE, timeout=10)) as database, database:
+        database.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, at INTEGER)")
+        database.execute("DELETE FROM seen WHERE at < ?", (time.time() - KEEP_S,))
+        if database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (message_id, time.time())).rowcount:
+            print(message["type"], message["data"]["id"], json.dumps(message["data"].get("result")), flush=True)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    timeout = 20
+
+    def do_POST(self):
+        length = self.headers.get("content-length", "")
+        if not length.isdigit() or int(length) > BODY_MAX:
+            return self.send_error(413 if length.isdigit() else 411)
+        body = self.rfile.read(int(length))
+        message_id, *rest = (self.headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
+        if not verify(message_id, *rest, body):
+            return self.send_error(401)
+        take(message_id, json.loads(body))
+        self.send_response(204)
+        self.end_headers()
+
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(PORT)), Handler).serve_forever()
