@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Takes webhooks: verifies each, takes each webhook-id once, prints its outcome. Python's standard library only.
 
-    WEBHOOK_SECRETS='whsec_… whsec_…' consumer.py [PORT [DATABASE]]
+    WEBHOOK_SECRETS='whsec_… whsec_…' consumer.py [PORT]
+
+What was taken is kept in consumer.db in the current folder.
 """
 import base64, contextlib, hashlib, hmac, http.server, json, os, sqlite3, sys, time
 
 SECRETS = [base64.b64decode(secret.removeprefix("whsec_")) for secret in os.environ["WEBHOOK_SECRETS"].split()]
-PORT, DATABASE = (sys.argv[1:] + ["9000", "consumer.db"][len(sys.argv) - 1:])[:2]
+PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
 TOLERANCE_S, KEEP_S, BODY_MAX = 300, 7 * 24 * 3600, 32 << 20
 
 
@@ -19,8 +21,9 @@ def verify(message_id, timestamp, signatures, body):
 
 
 def take(message_id, message):
-    """The id and what is done under it are one transaction: a crash in between leaves neither."""
-    with contextlib.closing(sqlite3.connect(DATABASE, timeout=10)) as database, database:
+    """The id is kept when the work is done: a crash in between lets the next attempt in. Work of yours that is in the
+    same database is then done exactly once."""
+    with contextlib.closing(sqlite3.connect("consumer.db", timeout=10, isolation_level="IMMEDIATE")) as database, database:
         database.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, at INTEGER)")
         database.execute("DELETE FROM seen WHERE at < ?", (time.time() - KEEP_S,))
         if database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (message_id, time.time())).rowcount:
@@ -43,4 +46,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(PORT)), Handler).serve_forever()
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+with contextlib.suppress(KeyboardInterrupt):
+    Server(("127.0.0.1", PORT), Handler).serve_forever()

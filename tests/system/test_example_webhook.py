@@ -138,6 +138,14 @@ def test_the_consumer_prints_what_is_sent_to_it(api, consumer):
     assert consumer.printed() == [f'task.succeeded {task} {{"n": 1}}']
 
 
+def test_the_consumer_takes_many_at_once(api, consumer):
+    tasks = [api.client.submit("echo", n, deliver={"webhook": consumer.url}) for n in range(60)]
+    for task in tasks:
+        (made,) = await_deliveries(api, task, delivered=1)
+        assert made.status == 204
+    assert sorted(consumer.printed()) == sorted(f"task.succeeded {task} {n}" for n, task in enumerate(tasks))
+
+
 def test_the_consumer_takes_a_message_once(tmp_path, hook):
     consumer = Consumer(tmp_path, SECRET)
     with consumer:
@@ -309,6 +317,19 @@ def test_the_message_on_the_page_has_the_shape_of_a_real_one(hook):
     names = {line.split(":")[0].lower() for line in shown.splitlines()[1:] if line}
     own = {name for name in hook.headers if not name.startswith("ce-")}
     assert names == own
+
+
+def test_the_schedule_of_the_page_is_the_default():
+    waits = re.search(r"^\| waits \| (.*) \|$", PAGE, re.MULTILINE).group(1)
+    shown = waits.replace(" min", "m").replace(" ", "").replace("|", ", ")
+    assert f"`[{shown}]`" in (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", ["docs/tutorial.md", "examples/webhook-consumer/README.md",
+                                  "examples/fastapi/postback.yaml"])
+def test_the_sample_secret_is_the_same_everywhere(path):
+    found = re.findall(r"whsec_[A-Za-z0-9+/=]{20,}", (ROOT / path).read_text(encoding="utf-8"))
+    assert found and set(found) == {SECRET}
 
 
 def test_the_page_lists_the_headers_of_cloudevents(hook):
