@@ -66,7 +66,7 @@ static void expect_lines(bool with_cloudevents, const char *const *wanted)
 
 static void the_timestamp_is_the_attempts_and_the_id_the_deliverys(void **state)
 {
-	static const char *const wanted[] = {"content-type: application/json", "webhook-id: " ID_TEXT,
+	static const char *const wanted[] = {"content-type: application/json", ("webhook-id: " ID_TEXT),
 		"webhook-timestamp: 1767225700", "webhook-signature: v1,", NULL};
 
 	expect_lines(false, wanted);
@@ -76,7 +76,7 @@ static void cloudevents_come_with_their_headers(void **state)
 {
 	static const char *const wanted[] = {"content-type: application/json",
 		"webhook-id: ", "webhook-timestamp: ", "webhook-signature: ", "ce-specversion: 1.0",
-		"ce-id: " ID_TEXT, "ce-type: task.succeeded", "ce-source: /v1/tasks/" ID_TEXT,
+		("ce-id: " ID_TEXT), "ce-type: task.succeeded", ("ce-source: /v1/tasks/" ID_TEXT),
 		"ce-time: 2026-01-01T00:00:00.123Z", NULL};
 
 	expect_lines(true, wanted);
