@@ -139,7 +139,7 @@ void poll_start(struct gateway *g, struct call *call, struct slice id_text, cons
 {
 	struct fault fault;
 	struct poll *p;
-	int64_t wait_ms;
+	int64_t wait_ms = 0;
 
 	if (read_query(call, &wait_ms, &fault) < 0) {
 		fault_send(&fault, call);
