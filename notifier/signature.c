@@ -133,7 +133,7 @@ static int make_ed25519(const uint8_t *bytes, size_t len, EVP_PKEY **out)
 int signature_set_ed25519(struct signature_keys *k, const char *text)
 {
 	uint8_t bytes[SECRET_MAX];
-	EVP_PKEY *key;
+	EVP_PKEY *key = NULL;
 	size_t len;
 	int rc = decode_key(text, "whsk_", bytes, &len);
 
