@@ -42,3 +42,49 @@ def test_every_202_ends_in_exactly_one_outcome_whatever_is_killed(stack):
     assert len(ended) >= KILLS * 20
     for task, document in ended.items():
         assert document["result"] == ledger.accepted[task][1]
+
+
+def kill_all(stack, dice):
+    names = list(stack.services)
+    dice.shuffle(names)
+    for name in names:
+        stack.services[name].kill()
+    for name in names:
+        stack.services[name].start()
+    stack.await_ready()
+
+
+def test_chains_and_a_batch_come_to_their_end_when_all_is_killed_again_and_again(stack):
+    sleeper = {"task": "sleep", "builtin": "sleep", "concurrency": 16}
+    client = stack.start({"processor": {"handlers": [sleeper, {"task": "echo", "builtin": "echo"}]}}).client
+    dice = random.Random(3)
+    items = [{"task": "sleep", "payload": {"ms": dice.randint(1, 1500)}, "then": "echo"} for _ in range(40)]
+    batch = client.post("/v1/batches", json={"tasks": items, "then": "echo"}).json()
+    then = {"task": "sleep", "payload": {"ms": 100}, "then": "echo"}
+    chains = [client.envelope("sleep", {"ms": 300}, then=then).json() for _ in range(32)]
+    for _ in range(3):
+        kill_all(stack, dice)
+    last = client.await_end(batch["then"], timeout=120)
+    assert last["result"]["previous"] == {"batch": batch["id"], "succeeded": 40, "failed": 0, "canceled": 0, "dead": 0}
+    for chain in chains:
+        assert [client.await_end(step["id"], timeout=120)["status"] for step in chain["tasks"]] == ["succeeded"] * 3
+
+
+def test_what_was_canceled_stays_so_whatever_is_killed(stack):
+    handlers_of_all = [*handlers(), {"task": "sleep", "builtin": "sleep", "concurrency": 16}]
+    stack.start({"processor": {"handlers": handlers_of_all}})
+    dice = random.Random(5)
+    canceled = set()
+    with Ledger(stack.client) as ledger:
+        ledger.submit_from(3, lambda n: ("sleep", {"ms": 400}) if n % 2 else what(n), pause_s=0.03)
+        for _ in range(5):
+            ledger.await_accepted(30)
+            for task in dice.sample(list(ledger.accepted)[-30:], 10):
+                if stack.client.delete(f"/v1/tasks/{task}").status_code == 200:
+                    canceled.add(task)
+            service = stack.services[dice.choice(["processor", "notifier"])]
+            service.kill()
+            service.start()
+            stack.await_ready()
+    ended = ledger.check(expect=("succeeded", "canceled"))
+    assert {ended[task]["status"] for task in canceled} <= {"canceled"}
