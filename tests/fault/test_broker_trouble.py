@@ -7,6 +7,8 @@ import pytest
 from lib.ledger import Ledger
 from lib.probe import Probe
 
+pytestmark = pytest.mark.alone
+
 CLIENTS = 32
 PUBLISH_TIMEOUT_S = 2.0
 # What a client of this test program measures besides the gateway: 32 threads of Python on a small machine.

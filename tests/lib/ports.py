@@ -1,15 +1,25 @@
 """Free TCP ports below the kernel's range for outgoing connections, so that nobody's client takes one meanwhile."""
+import os
 import random
 import socket
 import threading
+
+FIRST, END = 20000, 32000
 
 _given = set()
 _lock = threading.Lock()
 
 
+def _own_ports():
+    """A share for each process of pytest: a port that one has given out and nobody listens on yet is free to another."""
+    nth = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = (END - FIRST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return range(FIRST + nth * share, FIRST + (nth + 1) * share)
+
+
 def free_port():
     while True:
-        port = random.randrange(20000, 32000)
+        port = random.choice(_own_ports())
         with _lock:
             if port in _given:
                 continue
