@@ -22,6 +22,7 @@
 #include "proto/topology.h"
 #include "runtime/clock.h"
 #include "service/topology.h"
+#include "store/lifetime.h"
 
 enum { KEYS_AGAIN_MS = 500, KEYS_REFRESH_MS = 5000, DRAIN_MARGIN_MS = 5000 };
 
@@ -189,9 +190,12 @@ static int64_t drain_ms(const void *options)
 
 /* ---- the start ---- */
 
+/* With the store's own margin: as long as it may still hear of a task, "gone" would be too early. */
 int64_t gateway_lifetime_ms(const struct gateway *g)
 {
-	return g->service->options->store.task_ttl_ms + g->service->options->store.result_ttl_ms;
+	const struct store_section *store = &g->service->options->store;
+
+	return store->task_ttl_ms + store->result_ttl_ms + LIFETIME_MARGIN_MS;
 }
 
 /* The queues of workers that are not ours. */

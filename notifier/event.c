@@ -7,7 +7,11 @@
 #include "proto/reply.h"
 #include "runtime/backoff.h"
 
-enum { ATTEMPTS_MAX = 100, JSON_TEXT_MAX = 1024 * 1024 };
+enum {
+	ATTEMPTS_MAX = 100,
+	JSON_TEXT_MAX = 1024 * 1024,
+	RETRY_AFTER_MAX_MS = 24 * 3600 * 1000, /* a slip of an upstream must not park a task for weeks */
+};
 static const struct retry_policy default_policy = {.base_ms = 1000, .cap_ms = 600000};
 
 static const enum store_event_kind kinds[REPLY_KINDS] = {
@@ -124,7 +128,10 @@ static uint32_t wait_before_next(
 							  : default_policy;
 	uint32_t wait_ms = backoff_ms(policy.base_ms, policy.cap_ms, reply->attempt, seam->random);
 
-	return wait_ms > reply->retry_after_ms ? wait_ms : reply->retry_after_ms;
+	uint32_t told_ms =
+		reply->retry_after_ms < RETRY_AFTER_MAX_MS ? reply->retry_after_ms : RETRY_AFTER_MAX_MS;
+
+	return wait_ms > told_ms ? wait_ms : told_ms;
 }
 
 /* Sets when the next attempt is due, or makes it a failure where there can be none. */

@@ -119,22 +119,27 @@ static void a_retry_waits_longer_with_every_attempt_up_to_its_cap(void **state)
 	}
 }
 
-static void a_wait_that_the_handler_was_told_counts_when_it_is_longer(void **state)
+static void a_wait_that_the_handler_was_told_counts_when_it_is_longer_up_to_a_day(void **state)
 {
-	struct buf request, message;
-	struct reply r = {
-		.attempt = 1,
-		.kind = REPLY_RETRY,
-		.request = request_of(&request, &some_id, 1, 10),
-		.retry_after_ms = 30000,
-	};
-	struct event e;
+	static const uint32_t told_and_kept[][2] = {{500, 1000}, {30000, 30000}, {86400000, 86400000},
+		{86400001, 86400000}, {UINT32_MAX, 86400000}};
 
-	assert_int_equal(event_of(&r, &message, &e), 0);
-	assert_int_equal(e.store.retry_at_ms - seam.now_ms, 30000);
-	event_done(&e);
-	buf_done(&message);
-	buf_done(&request);
+	for (size_t i = 0; i < sizeof told_and_kept / sizeof *told_and_kept; i++) {
+		struct buf request, message;
+		struct reply r = {
+			.attempt = 1,
+			.kind = REPLY_RETRY,
+			.request = request_of(&request, &some_id, 1, 10),
+			.retry_after_ms = told_and_kept[i][0],
+		};
+		struct event e;
+
+		assert_int_equal(event_of(&r, &message, &e), 0);
+		assert_int_equal(e.store.retry_at_ms - seam.now_ms, told_and_kept[i][1]);
+		event_done(&e);
+		buf_done(&message);
+		buf_done(&request);
+	}
 }
 
 static void a_retry_that_cannot_run_again_is_a_failure(void **state)
@@ -260,7 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_json_result_is_known_as_json_only_when_it_is),
 		cmocka_unit_test(a_retry_waits_longer_with_every_attempt_up_to_its_cap),
-		cmocka_unit_test(a_wait_that_the_handler_was_told_counts_when_it_is_longer),
+		cmocka_unit_test(a_wait_that_the_handler_was_told_counts_when_it_is_longer_up_to_a_day),
 		cmocka_unit_test(a_retry_that_cannot_run_again_is_a_failure),
 		cmocka_unit_test(what_a_worker_says_becomes_json),
 		cmocka_unit_test(a_canceled_task_has_an_error_whoever_canceled_it),
