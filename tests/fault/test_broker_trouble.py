@@ -55,9 +55,11 @@ def test_submissions_get_503_in_time_and_nothing_accepted_is_missing(own_stack, 
         ledger.submit_from(CLIENTS, lambda n: ("echo", {"n": n}), pause_s=0.01)
         ledger.await_accepted(200)
         mend = trouble(own_broker)
-        with quick(own_stack.ports["gateway"], known):
-            ledger.await_refused(100)
-        mend()
+        try:
+            with quick(own_stack.ports["gateway"], known):
+                ledger.await_refused(100)
+        finally:
+            mend()
         own_stack.await_ready()
         ledger.await_accepted(200)
     in_time = PUBLISH_TIMEOUT_S + SLACK_S
