@@ -46,8 +46,8 @@ def load(url, connections, seconds, what=""):
     return result
 
 
-def broker_limit(url, mode, seconds):
-    said = subprocess.run([LIMIT, "--url", url, "--mode", mode, "--seconds", str(seconds)],
+def broker_limit(url, mode, seconds, *more):
+    said = subprocess.run([LIMIT, "--url", url, "--mode", mode, "--seconds", str(seconds), *more],
                           capture_output=True, text=True, check=True).stdout
     return numbers(said)
 
@@ -127,6 +127,8 @@ def one_round(broker, stack, peer, seconds, folder):
     settle(broker)
     row["limit"] = broker_limit(peer.url, "quorum", seconds)["round_trips_per_s"]
     settle(broker)
+    row["plain"] = broker_limit(peer.url, "quorum", seconds, "--ack-every", "1")["round_trips_per_s"]
+    settle(broker)
     row.update(end_to_end(stack, seconds))
     settle(broker)
     bare = broker_limit(peer.url, "transient", max(2, seconds // 2))
@@ -149,7 +151,8 @@ def table(rows):
         return max(row[key] for row in rows) / MIB
 
     lines = [
-        ("broker's own limit, round trips/s", f"{median('limit'):,.0f}", "1.00"),
+        ("broker's own limit, acks by 64, round trips/s", f"{median('limit'):,.0f}", "1.00"),
+        ("the same, each message acked by itself", f"{median('plain'):,.0f}", f"{ratio('plain', 'limit'):.2f}"),
         ("submissions/s (202 after the confirm)", f"{median('submissions'):,.0f}", f"{ratio('submissions', 'limit'):.2f}"),
         ("end-to-end tasks/s (ended in the store)", f"{median('tasks'):,.0f}", f"{ratio('tasks', 'limit'):.2f}"),
         ("bare transient RPC, p50 / p99", f"{median('rpc_p50'):,.0f} / {median('rpc_p99'):,.0f} us", "1.00"),

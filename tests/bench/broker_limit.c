@@ -27,7 +27,8 @@ enum {
 	CHANNEL = 1,
 	IN_FLIGHT = 1000,
 	PREFETCH = 1000,
-	ACK_EVERY = 64, /* acks with `multiple`, as a good client sends them */
+	ACK_EVERY =
+		64, /* acks with `multiple`, as a tuned client sends them; 1: each by itself, as a plain one does */
 	LATENCIES_MAX = 1 << 20,
 	EXPIRES_MS = 60000,
 };
@@ -37,6 +38,7 @@ struct options {
 	double seconds;
 	size_t payload;
 	size_t in_flight;
+	size_t ack_every;
 	bool is_transient;
 };
 
@@ -231,12 +233,14 @@ static void side_done(struct side *s)
 }
 
 /* Everything up to `tag`, when it is worth a frame or nothing else is under way. */
-static void ack(struct side *s, uint64_t tag, bool is_idle)
+static void ack(const struct options *o, struct side *s, uint64_t tag, bool is_idle)
 {
-	if (tag == s->acked || (tag - s->acked < ACK_EVERY && !is_idle))
+	if (tag == s->acked || (tag - s->acked < o->ack_every && !is_idle))
 		return;
-	if (amqp_basic_ack(s->conn, CHANNEL, tag, 1) != AMQP_STATUS_OK)
-		die("cannot ack");
+	for (uint64_t t = o->ack_every == 1 ? s->acked + 1 : tag; t <= tag; t++) {
+		if (amqp_basic_ack(s->conn, CHANNEL, t, o->ack_every > 1) != AMQP_STATUS_OK)
+			die("cannot ack");
+	}
 	s->acked = tag;
 }
 
@@ -275,7 +279,7 @@ static void run_echo(const struct options *o, const struct names *names)
 	consume(e.in.conn, names->request, false);
 	for (;;) {
 		wait_for_any(&e.in, &e.out);
-		ack(&e.in, lesser(e.out.confirmed, e.in.in.tag), e.out.confirmed == e.out.published);
+		ack(o, &e.in, lesser(e.out.confirmed, e.in.in.tag), e.out.confirmed == e.out.published);
 	}
 }
 
@@ -300,7 +304,7 @@ static double run_trips(const struct options *o, const struct names *names, amqp
 		while (out.published - lesser(trips, out.confirmed) < o->in_flight)
 			publish(&out, names->request, body, true);
 		wait_for_any(&in, &out);
-		ack(&in, in.in.tag, trips == out.published);
+		ack(o, &in, in.in.tag, trips == out.published);
 		took = now_s() - start;
 		if (took < o->seconds * 0.1)
 			warm = trips;
@@ -389,7 +393,8 @@ static pid_t fork_echo(const struct options *o, const struct names *names)
 static void usage(int code)
 {
 	fprintf(code ? stderr : stdout,
-		"usage: broker_limit --url URL [--seconds N] [--payload BYTES] [--in-flight N] [--mode quorum|transient]\n");
+		"usage: broker_limit --url URL [--seconds N] [--payload BYTES] [--in-flight N] [--ack-every N] "
+		"[--mode quorum|transient]\n");
 	exit(code);
 }
 
@@ -400,11 +405,12 @@ static struct options parse(int argc, char **argv)
 		{"seconds", required_argument, NULL, 's'},
 		{"payload", required_argument, NULL, 'p'},
 		{"in-flight", required_argument, NULL, 'f'},
+		{"ack-every", required_argument, NULL, 'a'},
 		{"mode", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	struct options o = {.seconds = 10, .payload = 256, .in_flight = IN_FLIGHT};
+	struct options o = {.seconds = 10, .payload = 256, .in_flight = IN_FLIGHT, .ack_every = ACK_EVERY};
 
 	for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
 		switch (c) {
@@ -412,6 +418,7 @@ static struct options parse(int argc, char **argv)
 		case 's': o.seconds = atof(optarg); break;
 		case 'p': o.payload = strtoul(optarg, NULL, 10); break;
 		case 'f': o.in_flight = strtoul(optarg, NULL, 10); break;
+		case 'a': o.ack_every = strtoul(optarg, NULL, 10); break;
 		case 'm':
 			o.is_transient = strcmp(optarg, "transient") == 0;
 			if (!o.is_transient && strcmp(optarg, "quorum") != 0)
@@ -421,7 +428,7 @@ static struct options parse(int argc, char **argv)
 		default: usage(2);
 		}
 	}
-	if (!o.url || o.seconds <= 0 || o.in_flight < 1 || optind < argc)
+	if (!o.url || o.seconds <= 0 || o.in_flight < 1 || o.ack_every < 1 || optind < argc)
 		usage(2);
 	return o;
 }
