@@ -130,6 +130,7 @@ typedef void broker_publish_cb(enum broker_outcome outcome, void *arg);
  * 0 and later exactly one callback (never inside the call), or a negative errno and none: -EMSGSIZE, -EAGAIN (queue
  * full), -ENOTCONN (at most once, and the connection is down or blocked: known at once), -ENOMEM. -EMSGSIZE also for a
  * name or property over 255 bytes. A message that makes RabbitMQ close the channel when sent alone ends NACKED.
+ * That a transient message was confirmed may be told up to a second late, as nobody hurries to hear it.
  * message_id is made anew for every publish. Copies everything but body_owned.
  */
 int broker_publish(struct broker *b, const struct broker_message *m, broker_publish_cb *cb, void *arg);

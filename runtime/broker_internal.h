@@ -57,9 +57,10 @@ void parcel_free_all(struct mail *mail);
 
 /*
  * Who decides how a publish ended: the thread takes it from WAITING to WRITTEN before the first byte, the loop from
- * either to ENDED when its time is over. So a message that the loop called withdrawn is never sent.
+ * either to ENDED when its time is over. So a message that the loop called withdrawn is never sent. CONFIRMED is set on
+ * what need not be told at once (see link_publisher.lazy).
  */
-enum publish_phase { PUBLISH_WAITING, PUBLISH_WRITTEN, PUBLISH_ENDED };
+enum publish_phase { PUBLISH_WAITING, PUBLISH_WRITTEN, PUBLISH_CONFIRMED, PUBLISH_ENDED };
 
 struct publish_list {
 	struct publish *first, *last;
@@ -243,6 +244,8 @@ struct link_publisher {
 	uint64_t next_tag;
 	struct publish *buckets[PUBLISH_BUCKETS]; /* those in flight, by tag */
 	struct publish_list ready, flight, delayed;
+	/* Confirmed and transient: nobody hurries to hear it, so it waits for company on its way home. */
+	struct publish_list lazy;
 	int64_t delayed_ms, sweep_ms;
 	int64_t reopen_ms;
 	size_t writable; /* bytes that may be written before the socket is asked again */
@@ -354,6 +357,8 @@ void link_publish_run(struct link *l, int64_t now_ms);
 /* Writes what may be written, a bounded batch; true: there is more to write at once. */
 bool link_publish_write(struct link *l, int64_t now_ms);
 void link_publish_frame(struct link *l, const amqp_frame_t *frame);
+/* Sends home what was confirmed and waits for company. */
+void link_publish_send_lazy(struct link *l);
 /* What is sent at most once and was not written yet has no chance in time. */
 void link_publish_withdraw(struct link *l);
 void link_publish_lost(struct link *l);

@@ -19,6 +19,7 @@ enum {
 	FRAME_OVERHEAD = 256,
 	EXPIRATION_LEN = 24,
 	MESSAGE_ID_LEN = 32,
+	LAZY_MAX = 64,
 };
 
 /* ---- lists ---- */
@@ -114,9 +115,30 @@ static enum broker_outcome unwritten_outcome(const struct publish *p)
 	return atomic_load(&p->phase) == PUBLISH_WAITING ? BROKER_WITHDRAWN : BROKER_UNKNOWN;
 }
 
+/* False: the loop has called it unknown meanwhile. */
+static bool mark_confirmed(struct publish *p)
+{
+	int phase = PUBLISH_WRITTEN;
+
+	return atomic_compare_exchange_strong(&p->phase, &phase, PUBLISH_CONFIRMED);
+}
+
 static void on_confirmed(struct link *l, struct publish *p)
 {
-	send_home(l, p, p->is_returned ? BROKER_RETURNED : BROKER_CONFIRMED);
+	struct link_publisher *r = &l->publisher;
+
+	if (p->is_returned || p->persistent || r->lazy.len >= LAZY_MAX || !mark_confirmed(p)) {
+		send_home(l, p, p->is_returned ? BROKER_RETURNED : BROKER_CONFIRMED);
+		return;
+	}
+	flight_remove(r, p);
+	list_insert(&r->lazy, NULL, p);
+}
+
+void link_publish_send_lazy(struct link *l)
+{
+	while (l->publisher.lazy.first)
+		send_home(l, l->publisher.lazy.first, BROKER_CONFIRMED);
 }
 
 static void try_later(struct link *l, struct publish *p)
@@ -340,7 +362,7 @@ static void wake_delayed(struct link_publisher *r, int64_t now_ms)
 
 static bool is_idle(const struct link_publisher *r)
 {
-	return !r->ready.first && !r->flight.first && !r->delayed.first;
+	return !r->ready.first && !r->flight.first && !r->delayed.first && !r->lazy.first;
 }
 
 /* Those that the loop has ended come home even if no word of them ever comes. */
@@ -357,6 +379,7 @@ void link_publish_run(struct link *l, int64_t now_ms)
 	sweep(l, &r->ready);
 	sweep(l, &r->flight);
 	sweep(l, &r->delayed);
+	link_publish_send_lazy(l);
 	r->sweep_ms = is_idle(r) ? 0 : now_ms + SWEEP_MS;
 }
 
@@ -541,6 +564,7 @@ void link_publish_lost(struct link *l)
 
 	ground_flight(l, false);
 	link_publish_withdraw(l);
+	link_publish_send_lazy(l);
 	r->is_stuck = false;
 	r->writable = 0;
 	r->reopen_ms = 0;
@@ -548,7 +572,8 @@ void link_publish_lost(struct link *l)
 
 void link_publish_done(struct link *l)
 {
-	struct publish_list *lists[] = {&l->publisher.ready, &l->publisher.flight, &l->publisher.delayed};
+	struct publish_list *lists[] = {
+		&l->publisher.ready, &l->publisher.flight, &l->publisher.delayed, &l->publisher.lazy};
 
 	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
 		for (struct publish *p = lists[i]->first, *next; p; p = next) {

@@ -71,13 +71,16 @@ static void on_publish_timeout(evutil_socket_t fd, short what, void *arg)
 {
 	struct publish *p = arg;
 	struct broker *b = p->broker;
-	int phase = PUBLISH_WAITING;
-	bool is_withdrawn = atomic_compare_exchange_strong(&p->phase, &phase, PUBLISH_ENDED);
+	static const enum broker_outcome outcomes[] = {
+		[PUBLISH_WAITING] = BROKER_WITHDRAWN,
+		[PUBLISH_WRITTEN] = BROKER_UNKNOWN,
+		[PUBLISH_CONFIRMED] = BROKER_CONFIRMED,
+		[PUBLISH_ENDED] = BROKER_UNKNOWN,
+	};
+	int phase = atomic_exchange(&p->phase, PUBLISH_ENDED);
 
-	if (!is_withdrawn)
-		atomic_store(&p->phase, PUBLISH_ENDED);
 	broker_enter(b);
-	publish_tell(b, p, is_withdrawn ? BROKER_WITHDRAWN : BROKER_UNKNOWN);
+	publish_tell(b, p, outcomes[phase]);
 	broker_leave(b);
 }
 

@@ -166,6 +166,7 @@ static void post_home(struct link *l)
 {
 	if (!l->home)
 		return;
+	link_publish_send_lazy(l);
 	*l->home_end = NULL;
 	mailbox_post_all(l->outbox, l->home, l->home_end);
 	l->home = NULL;

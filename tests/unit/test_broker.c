@@ -462,6 +462,21 @@ static void an_unroutable_message_is_returned(void **state)
 	assert_int_equal(r->outcomes[BROKER_CONFIRMED], 2);
 }
 
+/* Its confirm waits for company on its way to the loop, longer than this. */
+static void a_confirmed_transient_message_is_not_unknown_when_its_time_is_over(void **state)
+{
+	struct rig *r = *state;
+	struct broker_message m = message(r, "transient");
+
+	declare_queue(r, "quorum");
+	start(r);
+	m.persistent = false;
+	m.timeout_ms = 200;
+	publish(r, &m);
+	AWAIT(r, r->outcomes_len == 1);
+	assert_int_equal(r->outcomes[BROKER_CONFIRMED], 1);
+}
+
 static void messages_keep_their_order(void **state)
 {
 	enum { MANY = 2000 };
@@ -1253,6 +1268,7 @@ int main(void)
 		TEST(what_is_not_there_is_not_set),
 		TEST(bodies_of_every_size_arrive_unchanged),
 		TEST(an_unroutable_message_is_returned),
+		TEST(a_confirmed_transient_message_is_not_unknown_when_its_time_is_over),
 		TEST(messages_keep_their_order),
 		TEST(a_publish_before_the_connection_is_up),
 		TEST(limits_are_told_at_once),
