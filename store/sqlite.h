@@ -161,6 +161,8 @@ int sqlite_due_end(struct backend *b, struct arena *a, uint64_t owner, const str
 int sqlite_due_task(struct sqlite *s, const struct id *id, struct slice tenant, uint32_t attempt,
 	int64_t due_ms, int64_t now_ms);
 int sqlite_due_deliveries(struct sqlite *s, const struct sqlite_end *end);
+/* The first channel after this name that has rows to come: 1, or 0 when there is none. Copied into the arena. */
+int sqlite_due_next_channel(struct sqlite *s, struct arena *a, struct slice after, struct slice *out);
 /* Attempts up to this one need no publishing any more. */
 int sqlite_due_drop(struct sqlite *s, const struct id *id, uint32_t up_to_attempt);
 /* Gives up a delivery that nobody took. */

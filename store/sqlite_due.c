@@ -216,18 +216,18 @@ static int claim_channel(struct claiming *c, struct slice channel)
 }
 
 /* The channels that have rows, one look-up each. */
-static int next_channel(struct claiming *c, struct slice after, struct slice *out)
+int sqlite_due_next_channel(struct sqlite *s, struct arena *a, struct slice after, struct slice *out)
 {
 	struct query q;
 	int rc;
 
-	query_init(&q, c->s,
+	query_init(&q, s,
 		"SELECT channel FROM due INDEXED BY due_ready WHERE channel > ? AND ready_at IS NOT NULL "
 		"ORDER BY channel LIMIT 1");
 	query_text(&q, after);
 	rc = query_next(&q);
 	if (rc == 1)
-		*out = row_copy(&q, 0, c->a);
+		*out = row_copy(&q, 0, a);
 	query_done(&q);
 	return rc;
 }
@@ -237,7 +237,7 @@ static int claim_all_channels(struct claiming *c)
 	struct slice channel = slice_text("");
 	int rc;
 
-	while ((rc = next_channel(c, channel, &channel)) == 1) {
+	while ((rc = sqlite_due_next_channel(c->s, c->a, channel, &channel)) == 1) {
 		rc = claim_channel(c, channel);
 		if (rc < 0)
 			return rc;

@@ -247,22 +247,6 @@ struct stale {
 	struct slice channel;
 };
 
-static int next_channel(const struct sweep *w, struct slice after, struct slice *out)
-{
-	struct query q;
-	int rc;
-
-	query_init(&q, w->s,
-		"SELECT channel FROM due INDEXED BY due_ready WHERE channel > ? AND ready_at IS NOT NULL "
-		"ORDER BY channel LIMIT 1");
-	query_text(&q, after);
-	rc = query_next(&q);
-	if (rc == 1)
-		*out = row_copy(&q, 0, w->a);
-	query_done(&q);
-	return rc;
-}
-
 static int find_stale(const struct sweep *w, struct slice channel, struct id *rows, size_t *len)
 {
 	struct query q;
@@ -299,7 +283,7 @@ static int sweep_deliveries(const struct sweep *w)
 
 	if (!rows)
 		return -ENOMEM;
-	while ((rc = next_channel(w, channel, &channel)) == 1) {
+	while ((rc = sqlite_due_next_channel(w->s, w->a, channel, &channel)) == 1) {
 		if (!slice_is_text(channel, "task"))
 			rc = sweep_channel(w, channel, rows);
 		if (rc < 0)
