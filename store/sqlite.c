@@ -139,8 +139,8 @@ static int configure(struct sqlite *s)
 	snprintf(text, sizeof text,
 		"PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%d;"
 		"PRAGMA journal_size_limit = %d; PRAGMA trusted_schema = OFF; PRAGMA query_only = %d",
-		s->is_writer ? CACHE_KIB_WRITER : CACHE_KIB_READER, LOG_KEPT_BYTES, !s->is_writer);
-	if (s->is_writer) {
+		s->sql.is_writer ? CACHE_KIB_WRITER : CACHE_KIB_READER, LOG_KEPT_BYTES, !s->sql.is_writer);
+	if (s->sql.is_writer) {
 		sqlite3_wal_hook(s->db, on_commit, s);
 		rc = use_wal(s);
 	}
@@ -153,12 +153,12 @@ static int prove_writable(struct sqlite *s)
 	struct query q;
 	int rc;
 
-	query_init(&q, s, "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(?))");
+	query_init(&q, &s->sql, "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(?))");
 	query_int(&q, PROBE_BYTES);
 	rc = query_run(&q);
 	if (rc < 0)
 		return rc;
-	query_init(&q, s, "DELETE FROM meta WHERE key = 'probe'");
+	query_init(&q, &s->sql, "DELETE FROM meta WHERE key = 'probe'");
 	return query_run(&q);
 }
 
@@ -166,13 +166,13 @@ static int prepare_database(struct sqlite *s)
 {
 	int rc;
 
-	if (!s->is_writer)
+	if (!s->sql.is_writer)
 		return sqlite_check_version(s);
 	rc = execute(s, "BEGIN IMMEDIATE");
 	if (rc == 0)
 		rc = sqlite_migrate(s);
 	if (rc == 0)
-		rc = sqlite_keys_start(s);
+		rc = sql_keys_start(&s->sql);
 	if (rc == 0)
 		rc = prove_writable(s);
 	if (rc == 0)
@@ -182,7 +182,7 @@ static int prepare_database(struct sqlite *s)
 
 static int prepare_transactions(struct sqlite *s)
 {
-	const char *begin = s->is_writer ? "BEGIN IMMEDIATE" : "BEGIN";
+	const char *begin = s->sql.is_writer ? "BEGIN IMMEDIATE" : "BEGIN";
 	int code = sqlite3_prepare_v3(s->db, begin, -1, SQLITE_PREPARE_PERSISTENT, &s->begin, NULL);
 
 	if (code == SQLITE_OK)
@@ -206,7 +206,7 @@ static int open_database(struct sqlite *s)
 	pthread_once(&once, uncount_memory);
 	code = sqlite3_open_v2(s->path, &s->db, flags, NULL);
 	if (code != SQLITE_OK) {
-		sqlite_explain(s->base.why, s->path, code & 0xff, code,
+		sqlite_explain(s->sql.base.why, s->path, code & 0xff, code,
 			s->db ? sqlite3_errmsg(s->db) : "out of memory");
 		return -EIO;
 	}
@@ -248,17 +248,18 @@ static int open_sqlite(const struct backend_options *opt, struct backend **out, 
 		snprintf(why, BACKEND_WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
-	s->base.type = &backend_sqlite;
-	s->lifetime = opt->lifetime;
-	s->is_writer = opt->is_writer;
+	s->sql.base.type = &backend_sqlite;
+	s->sql.driver = &sqlite_driver;
+	s->sql.lifetime = opt->lifetime;
+	s->sql.is_writer = opt->is_writer;
 	s->version_base = next_version_base();
 	rc = open_database(s);
 	if (rc < 0) {
-		memcpy(why, s->base.why, BACKEND_WHY_LEN);
-		close_sqlite(&s->base);
+		memcpy(why, s->sql.base.why, BACKEND_WHY_LEN);
+		close_sqlite(&s->sql.base);
 		return rc;
 	}
-	*out = &s->base;
+	*out = &s->sql.base;
 	return 0;
 }
 
@@ -281,7 +282,7 @@ static int check_place(struct sqlite *s)
 	(void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
 	if (!has_moved)
 		return 0;
-	snprintf(s->base.why, sizeof s->base.why,
+	snprintf(s->sql.base.why, sizeof s->sql.base.why,
 		"%s: the file was deleted or replaced while it was in use: put it back, or restart the services",
 		s->path);
 	return -EIO;
@@ -304,7 +305,7 @@ static int begin(struct backend *b)
 
 	if (rc < 0)
 		return rc;
-	if (s->is_writer)
+	if (s->sql.is_writer)
 		let_others_in(s);
 	rc = run_kept(s, s->begin);
 	s->taken_us = clock_mono_us();
@@ -333,29 +334,18 @@ static void rollback(struct backend *b)
 		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-static int run_text(struct backend *b, const char *text)
+static int version(struct backend *b, uint64_t *out)
 {
+	struct sqlite *s = sqlite_of(b);
 	struct query q;
+	int rc;
 
-	query_init(&q, sqlite_of(b), text);
-	return query_run(&q);
-}
-
-static int mark(struct backend *b)
-{
-	return run_text(b, "SAVEPOINT operation");
-}
-
-static int mark_keep(struct backend *b)
-{
-	return run_text(b, "RELEASE operation");
-}
-
-static int mark_undo(struct backend *b)
-{
-	int rc = run_text(b, "ROLLBACK TO operation");
-
-	return rc < 0 ? rc : mark_keep(b);
+	query_init(&q, &s->sql, "PRAGMA data_version");
+	rc = query_next(&q);
+	if (rc == 1)
+		*out = s->version_base + (uint64_t)row_int(&q, 0);
+	query_done(&q);
+	return rc < 0 ? rc : 0;
 }
 
 const struct backend_type backend_sqlite = {
@@ -366,26 +356,6 @@ const struct backend_type backend_sqlite = {
 	.begin = begin,
 	.commit = commit,
 	.rollback = rollback,
-	.mark = mark,
-	.mark_keep = mark_keep,
-	.mark_undo = mark_undo,
-	.keys_get = sqlite_keys_get,
-	.tasks_get = sqlite_tasks_get,
-	.tasks_list = sqlite_tasks_list,
-	.tasks_count = sqlite_tasks_count,
-	.batch_get = sqlite_batch_get,
-	.version = sqlite_version,
-	.keys_add = sqlite_keys_add,
-	.later_insert = sqlite_later_insert,
-	.later_undo = sqlite_later_undo,
-	.batch_insert = sqlite_batch_insert,
-	.batch_seal = sqlite_batch_seal,
-	.claim = sqlite_claim,
-	.claim_end = sqlite_claim_end,
-	.apply = sqlite_apply,
-	.task_cancel = sqlite_task_cancel,
-	.due_claim = sqlite_due_claim,
-	.due_end = sqlite_due_end,
-	.dead_letter_add = sqlite_dead_letter_add,
-	.sweep = sqlite_sweep,
+	.version = version,
+	SQL_OPERATIONS,
 };

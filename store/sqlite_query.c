@@ -47,7 +47,8 @@ int sqlite_error(struct sqlite *s, int code)
 	code &= 0xff;
 	if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE)
 		return 0;
-	sqlite_explain(s->base.why, s->path, code, sqlite3_extended_errcode(s->db), sqlite3_errmsg(s->db));
+	sqlite_explain(
+		s->sql.base.why, s->path, code, sqlite3_extended_errcode(s->db), sqlite3_errmsg(s->db));
 	while (failures[i].code && failures[i].code != code)
 		i++;
 	return failures[i].rc;
@@ -55,145 +56,105 @@ int sqlite_error(struct sqlite *s, int code)
 
 /* ---- statements ---- */
 
-static int prepare(struct sqlite *s, const char *text, sqlite3_stmt **out)
+static int prepare(struct sql *sql, const char *text, void **out)
 {
-	size_t i = ((uintptr_t)text >> 3) * 0x9e3779b97f4a7c15u >> 57;
+	struct sqlite *s = (struct sqlite *)sql;
+	size_t i = ((uintptr_t)text >> 3) * 0x9e3779b97f4a7c15u >> 56;
 
 	for (size_t n = 0; n < SQLITE_STATEMENTS_MAX; n++, i = (i + 1) % SQLITE_STATEMENTS_MAX) {
 		if (s->statements[i].text == text) {
 			*out = s->statements[i].statement;
-			return SQLITE_OK;
+			return 0;
 		}
 		if (!s->statements[i].text) {
-			int rc = sqlite3_prepare_v3(s->db, text, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
+			sqlite3_stmt *statement;
+			int code = sqlite3_prepare_v3(
+				s->db, text, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL);
 
-			if (rc != SQLITE_OK)
-				return rc;
+			if (code != SQLITE_OK)
+				return sqlite_error(s, code);
 			s->statements[i].text = text;
-			s->statements[i].statement = *out;
-			return SQLITE_OK;
+			s->statements[i].statement = statement;
+			*out = statement;
+			return 0;
 		}
 	}
 	assert(!"more statements than SQLITE_STATEMENTS_MAX");
-	return SQLITE_MISUSE;
+	return -EIO;
 }
 
-static void stick(struct query *q, int code)
+static int bind_null(struct sql *s, void *statement, int index)
 {
-	if (code != SQLITE_OK && q->rc == 0)
-		q->rc = sqlite_error(q->s, code);
+	return sqlite_error((struct sqlite *)s, sqlite3_bind_null(statement, index));
 }
 
-void query_init(struct query *q, struct sqlite *s, const char *text)
+static int bind_int(struct sql *s, void *statement, int index, int64_t value)
 {
-	*q = (struct query){.s = s};
-	stick(q, prepare(s, text, &q->statement));
+	return sqlite_error((struct sqlite *)s, sqlite3_bind_int64(statement, index, value));
 }
 
-void query_int(struct query *q, int64_t value)
+static int bind_text(struct sql *s, void *statement, int index, struct slice text)
 {
-	if (q->rc == 0)
-		stick(q, sqlite3_bind_int64(q->statement, ++q->bound, value));
+	return sqlite_error((struct sqlite *)s, sqlite3_bind_text64(statement, index, (const char *)text.data,
+							text.len, SQLITE_STATIC, SQLITE_UTF8));
 }
 
-void query_null(struct query *q)
+static int bind_blob(struct sql *s, void *statement, int index, struct slice bytes)
 {
-	if (q->rc == 0)
-		stick(q, sqlite3_bind_null(q->statement, ++q->bound));
+	return sqlite_error((struct sqlite *)s,
+		sqlite3_bind_blob64(statement, index, bytes.data, bytes.len, SQLITE_STATIC));
 }
 
-void query_blob(struct query *q, struct slice bytes)
+static int step(struct sql *s, void *statement)
 {
-	if (!slice_is_set(bytes))
-		query_null(q);
-	else if (q->rc == 0)
-		stick(q, sqlite3_bind_blob64(q->statement, ++q->bound, bytes.data, bytes.len, SQLITE_STATIC));
-}
+	int code = sqlite3_step(statement);
+	int rc;
 
-void query_text(struct query *q, struct slice text)
-{
-	if (!slice_is_set(text))
-		query_null(q);
-	else if (q->rc == 0)
-		stick(q, sqlite3_bind_text64(q->statement, ++q->bound, (const char *)text.data, text.len,
-				 SQLITE_STATIC, SQLITE_UTF8));
-}
-
-void query_id(struct query *q, const struct id *id)
-{
-	if (id_is_zero(id))
-		query_null(q);
-	else
-		query_blob(q, slice_of(id->bytes, ID_LEN));
-}
-
-int query_next(struct query *q)
-{
-	int code;
-
-	if (q->rc < 0)
-		return q->rc;
-	code = sqlite3_step(q->statement);
 	if (code == SQLITE_ROW)
 		return 1;
-	if (code != SQLITE_DONE)
-		q->rc = sqlite_error(q->s, code);
-	sqlite3_reset(q->statement);
-	return q->rc;
+	rc = sqlite_error((struct sqlite *)s, code);
+	sqlite3_reset(statement);
+	return rc;
 }
 
-void query_done(struct query *q)
+static void reset(struct sql *s, void *statement)
 {
-	if (q->statement)
-		sqlite3_reset(q->statement);
+	sqlite3_reset(statement);
 }
 
-int query_run(struct query *q)
+static int64_t changes(const struct sql *s, void *statement)
 {
-	int rc = query_next(q);
-
-	if (rc == 1)
-		query_done(q);
-	return rc < 0 ? rc : 0;
+	return sqlite3_changes64(((const struct sqlite *)s)->db);
 }
 
-int64_t query_changes(const struct query *q)
+static bool is_null(void *statement, int column)
 {
-	return sqlite3_changes64(q->s->db);
+	return sqlite3_column_type(statement, column) == SQLITE_NULL;
 }
 
-int64_t row_int(const struct query *q, int column)
+static int64_t column_int(void *statement, int column)
 {
-	return sqlite3_column_int64(q->statement, column);
+	return sqlite3_column_int64(statement, column);
 }
 
-bool row_is_null(const struct query *q, int column)
+/* SQLite gives no address for an empty value; ours must have one. */
+static struct slice column_slice(void *statement, int column)
 {
-	return sqlite3_column_type(q->statement, column) == SQLITE_NULL;
+	const void *data = sqlite3_column_blob(statement, column);
+
+	return slice_of(data ? data : "", (size_t)sqlite3_column_bytes(statement, column));
 }
 
-struct slice row_slice(const struct query *q, int column)
-{
-	const void *data;
-
-	if (row_is_null(q, column))
-		return slice_of(NULL, 0);
-	/* SQLite gives no address for an empty value; ours must have one. */
-	data = sqlite3_column_blob(q->statement, column);
-	return slice_of(data ? data : "", (size_t)sqlite3_column_bytes(q->statement, column));
-}
-
-struct slice row_copy(const struct query *q, int column, struct arena *a)
-{
-	return arena_copy(a, row_slice(q, column));
-}
-
-struct id row_id(const struct query *q, int column)
-{
-	struct slice bytes = row_slice(q, column);
-	struct id id = {0};
-
-	if (bytes.len == ID_LEN)
-		memcpy(id.bytes, bytes.data, ID_LEN);
-	return id;
-}
+const struct sql_driver sqlite_driver = {
+	.prepare = prepare,
+	.bind_null = bind_null,
+	.bind_int = bind_int,
+	.bind_text = bind_text,
+	.bind_blob = bind_blob,
+	.step = step,
+	.reset = reset,
+	.changes = changes,
+	.is_null = is_null,
+	.column_int = column_int,
+	.column_slice = column_slice,
+};

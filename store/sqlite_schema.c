@@ -182,14 +182,14 @@ static int read_version(struct sqlite *s, int64_t *version)
 		return ask(s, "SELECT value FROM meta WHERE key = 'schema'", version);
 	if (!has_any)
 		return 0;
-	snprintf(s->base.why, sizeof s->base.why,
+	snprintf(s->sql.base.why, sizeof s->sql.base.why,
 		"%s: this is the database of another program: name another file as store.url", s->path);
 	return -EIO;
 }
 
 static int refuse_newer(struct sqlite *s, int64_t version, size_t known)
 {
-	snprintf(s->base.why, sizeof s->base.why,
+	snprintf(s->sql.base.why, sizeof s->sql.base.why,
 		"%s: its schema is version %lld and this program knows %zu: run a newer Postback, or name another file as store.url",
 		s->path, (long long)version, known);
 	return -EIO;

@@ -301,7 +301,7 @@ static void an_upgrade_that_fails_leaves_the_old_version(void **state)
 	open_bare(f, &s);
 	assert_int_equal(migrate(&s, broken, 1), 0);
 	assert_true(migrate(&s, broken, 3) < 0);
-	assert_non_null(strstr(s.base.why, "nowhere"));
+	assert_non_null(strstr(s.sql.base.why, "nowhere"));
 	sqlite3_close(s.db);
 	assert_int_equal(ask(f, "SELECT value FROM meta WHERE key = 'schema'"), 1);
 	assert_int_equal(ask(f, "SELECT count(*) FROM sqlite_schema WHERE name = 'c'"), 0);

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "proto/context.h"
-#include "store/sqlite.h"
+#include "store/sql.h"
 
 /*
  * The deliveries travel inside the request; they are kept beside it, as the task may end without ever having run.
@@ -22,14 +22,14 @@ static struct slice deliver_of(struct slice request)
 	return context.deliver;
 }
 
-static int64_t sweep_at(const struct sqlite *s, const struct store_later *t)
+static int64_t sweep_at(const struct sql *s, const struct store_later *t)
 {
 	return t->waits == STORE_WAITS_NOT ? lifetime_of_unfinished(&s->lifetime, t->due_at_ms)
 					   : lifetime_of_id(&s->lifetime, &t->waits_for);
 }
 
 /* 1, or 0 when it is there already. */
-static int insert_row(struct sqlite *s, const struct store_later *t)
+static int insert_row(struct sql *s, const struct store_later *t)
 {
 	struct query q;
 	int rc;
@@ -56,7 +56,7 @@ static int insert_row(struct sqlite *s, const struct store_later *t)
 	return rc < 0 ? rc : (int)query_changes(&q);
 }
 
-static int keep_request(struct sqlite *s, const struct store_later *t)
+static int keep_request(struct sql *s, const struct store_later *t)
 {
 	struct query q;
 
@@ -67,30 +67,30 @@ static int keep_request(struct sqlite *s, const struct store_later *t)
 }
 
 /* What it waits for may have ended before this was written. */
-static int catch_up(struct sqlite *s, struct arena *a, const struct store_later *t)
+static int catch_up(struct sql *s, struct arena *a, const struct store_later *t)
 {
 	struct store_task previous;
 	bool found, is_complete, has_due = false;
 	int rc;
 
 	if (t->waits == STORE_WAITS_BATCH) {
-		rc = sqlite_batch_is_complete(s, &t->waits_for, &found, &is_complete);
+		rc = sql_batch_is_complete(s, &t->waits_for, &found, &is_complete);
 		return rc < 0 || !is_complete
 			       ? rc
-			       : sqlite_end_release(s, a, &t->waits_for, t->created_at_ms, &has_due);
+			       : sql_end_release(s, a, &t->waits_for, t->created_at_ms, &has_due);
 	}
-	rc = sqlite_task_load(s, a, &t->waits_for, 0, &previous);
+	rc = sql_task_load(s, a, &t->waits_for, 0, &previous);
 	if (rc < 0 || previous.presence == STORE_ABSENT || !task_state_is_terminal(previous.state))
 		return rc;
 	if (previous.presence == STORE_PRESENT && previous.state == TASK_SUCCEEDED)
-		return sqlite_end_release(s, a, &t->waits_for, t->created_at_ms, &has_due);
-	rc = sqlite_end_task(s, a, &t->id, TASK_CANCELED, "previous_failed",
+		return sql_end_release(s, a, &t->waits_for, t->created_at_ms, &has_due);
+	rc = sql_end_task(s, a, &t->id, TASK_CANCELED, "previous_failed",
 		slice_text("the task that it waited for did not succeed"), t->created_at_ms);
 	/* Inserted again, it may have ended long since. */
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int insert_one(struct sqlite *s, const struct store_later *t)
+static int insert_one(struct sql *s, const struct store_later *t)
 {
 	int rc = insert_row(s, t);
 
@@ -99,14 +99,14 @@ static int insert_one(struct sqlite *s, const struct store_later *t)
 		return rc;
 	rc = keep_request(s, t);
 	if (rc == 0 && t->waits == STORE_WAITS_NOT)
-		rc = sqlite_due_task(s, &t->id, t->tenant, 1, t->due_at_ms, t->created_at_ms);
+		rc = sql_due_task(s, &t->id, t->tenant, 1, t->due_at_ms, t->created_at_ms);
 	return rc;
 }
 
 /* First all of them, as a chain may name a later one of the same call as the one to wait for. */
-int sqlite_later_insert(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len)
+int sql_later_insert(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len)
 {
-	struct sqlite *s = sqlite_of(b);
+	struct sql *s = sql_of(b);
 	int rc = 0;
 
 	for (size_t i = 0; i < len && rc == 0; i++)
@@ -129,7 +129,7 @@ static const char *const undo[] = {
 	("DELETE FROM tasks WHERE " UNTOUCHED),
 };
 
-int sqlite_later_undo(struct backend *b, const struct id *ids, size_t len)
+int sql_later_undo(struct backend *b, const struct id *ids, size_t len)
 {
 	int rc = 0;
 
@@ -137,7 +137,7 @@ int sqlite_later_undo(struct backend *b, const struct id *ids, size_t len)
 		for (size_t j = 0; j < sizeof undo / sizeof *undo && rc == 0; j++) {
 			struct query q;
 
-			query_init(&q, sqlite_of(b), undo[j]);
+			query_init(&q, sql_of(b), undo[j]);
 			query_id(&q, &ids[i]);
 			rc = query_run(&q);
 		}
@@ -148,7 +148,7 @@ int sqlite_later_undo(struct backend *b, const struct id *ids, size_t len)
 /* ---- canceling ---- */
 
 /* Somebody is publishing it right now: only the processors can stop it. */
-static int is_being_published(struct sqlite *s, const struct id *id, int64_t now_ms, bool *out)
+static int is_being_published(struct sql *s, const struct id *id, int64_t now_ms, bool *out)
 {
 	struct query q;
 	int rc;
@@ -163,13 +163,13 @@ static int is_being_published(struct sqlite *s, const struct id *id, int64_t now
 	return rc < 0 ? rc : 0;
 }
 
-int sqlite_task_cancel(
+int sql_task_cancel(
 	struct backend *b, struct arena *a, const struct id *id, int64_t now_ms, enum store_cancel *out)
 {
-	struct sqlite *s = sqlite_of(b);
+	struct sql *s = sql_of(b);
 	struct store_task t;
 	bool is_leased = false;
-	int rc = sqlite_task_load(s, a, id, 0, &t);
+	int rc = sql_task_load(s, a, id, 0, &t);
 
 	if (rc == 0)
 		rc = is_being_published(s, id, now_ms, &is_leased);
@@ -182,6 +182,6 @@ int sqlite_task_cancel(
 		*out = STORE_CANCEL_DONE;
 	if (*out != STORE_CANCEL_DONE)
 		return 0;
-	return sqlite_end_task(
+	return sql_end_task(
 		s, a, id, TASK_CANCELED, "canceled", slice_text("canceled before it ran"), now_ms);
 }

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "store/deliver.h"
-#include "store/sqlite.h"
+#include "store/sql.h"
 
 enum { CLAIM_BYTES_MAX = 64 << 20 };
 
@@ -13,7 +13,7 @@ enum due_state { DUE_PENDING, DUE_DELIVERED, DUE_DEAD };
 
 /* ---- making rows ---- */
 
-static int insert(struct sqlite *s, const struct id *task, struct slice tenant, const struct delivery *d,
+static int insert(struct sql *s, const struct id *task, struct slice tenant, const struct delivery *d,
 	int64_t ordinal, int64_t due_ms, int64_t now_ms)
 {
 	struct id row = id_mint(&s->minter, ID_DELIVERY, tenant, (uint64_t)now_ms);
@@ -21,7 +21,7 @@ static int insert(struct sqlite *s, const struct id *task, struct slice tenant, 
 
 	query_init(&q, s,
 		"INSERT INTO due (row, task_id, channel, ordinal, target, due_at, ready_at) VALUES (?, ?, ?, ?, ?, ?6, ?6) "
-		"ON CONFLICT (task_id, channel, ordinal) DO UPDATE SET due_at = ?6, ready_at = ?6 WHERE owner IS NULL");
+		"ON CONFLICT (task_id, channel, ordinal) DO UPDATE SET due_at = ?6, ready_at = ?6 WHERE due.owner IS NULL");
 	query_id(&q, &row);
 	query_id(&q, task);
 	query_text(&q, d->channel);
@@ -31,15 +31,15 @@ static int insert(struct sqlite *s, const struct id *task, struct slice tenant, 
 	return query_run(&q);
 }
 
-int sqlite_due_task(struct sqlite *s, const struct id *id, struct slice tenant, uint32_t attempt,
-	int64_t due_ms, int64_t now_ms)
+int sql_due_task(struct sql *s, const struct id *id, struct slice tenant, uint32_t attempt, int64_t due_ms,
+	int64_t now_ms)
 {
 	const struct delivery d = {.channel = slice_text("task")};
 
 	return insert(s, id, tenant, &d, attempt, due_ms, now_ms);
 }
 
-int sqlite_due_deliveries(struct sqlite *s, const struct sqlite_end *end)
+int sql_due_deliveries(struct sql *s, const struct sql_end *end)
 {
 	int rc = 0;
 
@@ -49,7 +49,7 @@ int sqlite_due_deliveries(struct sqlite *s, const struct sqlite_end *end)
 	return rc;
 }
 
-int sqlite_due_drop(struct sqlite *s, const struct id *id, uint32_t up_to_attempt)
+int sql_due_drop(struct sql *s, const struct id *id, uint32_t up_to_attempt)
 {
 	struct query q;
 
@@ -62,7 +62,7 @@ int sqlite_due_drop(struct sqlite *s, const struct id *id, uint32_t up_to_attemp
 /* ---- claiming ---- */
 
 struct claiming {
-	struct sqlite *s;
+	struct sql *s;
 	struct arena *a;
 	const struct backend_due_query *query;
 	struct store_due *out;
@@ -160,7 +160,7 @@ static int load_batch_counts(struct claiming *c, const struct id *batch, uint32_
 	if (rc == 1)
 		ids = row_copy(&q, 0, c->a);
 	query_done(&q);
-	return rc < 0 ? rc : sqlite_batch_states(c->s, ids, by_state);
+	return rc < 0 ? rc : sql_batch_states(c->s, ids, by_state);
 }
 
 /* Only the first run of a stored request still lacks what came before it. */
@@ -173,7 +173,7 @@ static int load_previous(struct claiming *c, struct store_due *d)
 		return rc;
 	d->wants_previous = w.wants_previous;
 	if (w.waits == STORE_WAITS_TASK)
-		return sqlite_task_load(
+		return sql_task_load(
 			c->s, c->a, &w.id, w.wants_previous ? STORE_WITH_RESULT : 0, &d->previous);
 	d->previous_batch = w.id;
 	return load_batch_counts(c, &w.id, d->previous_counts);
@@ -182,7 +182,7 @@ static int load_previous(struct claiming *c, struct store_due *d)
 static int load_content(struct claiming *c, struct store_due *d)
 {
 	bool is_task = slice_is_text(d->channel, "task");
-	int rc = sqlite_task_load(
+	int rc = sql_task_load(
 		c->s, c->a, &d->task_id, is_task ? STORE_WITH_REQUEST : STORE_WITH_JSON, &d->task);
 
 	return rc < 0 || !is_task ? rc : load_previous(c, d);
@@ -216,7 +216,7 @@ static int claim_channel(struct claiming *c, struct slice channel)
 }
 
 /* The channels that have rows, one look-up each. */
-int sqlite_due_next_channel(struct sqlite *s, struct arena *a, struct slice after, struct slice *out)
+int sql_due_next_channel(struct sql *s, struct arena *a, struct slice after, struct slice *out)
 {
 	struct query q;
 	int rc;
@@ -237,7 +237,7 @@ static int claim_all_channels(struct claiming *c)
 	struct slice channel = slice_text("");
 	int rc;
 
-	while ((rc = sqlite_due_next_channel(c->s, c->a, channel, &channel)) == 1) {
+	while ((rc = sql_due_next_channel(c->s, c->a, channel, &channel)) == 1) {
 		rc = claim_channel(c, channel);
 		if (rc < 0)
 			return rc;
@@ -259,10 +259,10 @@ static int claim_named_channels(struct claiming *c, const char *names)
 	return rc;
 }
 
-int sqlite_due_claim(struct backend *b, struct arena *a, const struct backend_due_query *query,
+int sql_due_claim(struct backend *b, struct arena *a, const struct backend_due_query *query,
 	struct store_due *out, size_t *len, int64_t *next_due_ms)
 {
-	struct claiming c = {.s = sqlite_of(b), .a = a, .query = query, .out = out, .next_due_ms = INT64_MAX};
+	struct claiming c = {.s = sql_of(b), .a = a, .query = query, .out = out, .next_due_ms = INT64_MAX};
 	int rc = query->channels ? claim_named_channels(&c, query->channels) : claim_all_channels(&c);
 
 	if (rc < 0)
@@ -282,7 +282,7 @@ struct held {
 };
 
 /* 1 when `owner` still has it, else 0. */
-static int load_held(struct sqlite *s, const struct id *row, uint64_t owner, struct held *h)
+static int load_held(struct sql *s, const struct id *row, uint64_t owner, struct held *h)
 {
 	struct query q;
 	int rc;
@@ -303,7 +303,7 @@ static int load_held(struct sqlite *s, const struct id *row, uint64_t owner, str
 	return rc;
 }
 
-static int put_off(struct sqlite *s, const struct id *row, int64_t at_ms, bool was_tried)
+static int put_off(struct sql *s, const struct id *row, int64_t at_ms, bool was_tried)
 {
 	struct query q;
 
@@ -315,7 +315,7 @@ static int put_off(struct sqlite *s, const struct id *row, int64_t at_ms, bool w
 }
 
 /* Its reply may have come before this: what is further on stays so. */
-static int queue_task(struct sqlite *s, const struct held *h, int64_t at_ms)
+static int queue_task(struct sql *s, const struct held *h, int64_t at_ms)
 {
 	struct query q;
 	int rc;
@@ -327,11 +327,10 @@ static int queue_task(struct sqlite *s, const struct held *h, int64_t at_ms)
 	query_int(&q, h->ordinal);
 	query_int(&q, lifetime_of_unfinished(&s->lifetime, at_ms));
 	rc = query_run(&q);
-	return rc < 0 ? rc : sqlite_due_drop(s, &h->task_id, h->ordinal);
+	return rc < 0 ? rc : sql_due_drop(s, &h->task_id, h->ordinal);
 }
 
-static int end_publish(
-	struct sqlite *s, struct arena *a, const struct held *h, const struct store_due_result *r)
+static int end_publish(struct sql *s, struct arena *a, const struct held *h, const struct store_due_result *r)
 {
 	struct slice message = slice_is_set(r->error) ? r->error : slice_text("it could not be published");
 	int rc;
@@ -342,17 +341,19 @@ static int end_publish(
 	case STORE_DUE_LATER: return put_off(s, &r->row, r->again_at_ms, false);
 	case STORE_DUE_DEAD: break;
 	}
-	rc = sqlite_end_task(s, a, &h->task_id, TASK_DEAD, "unpublishable", message, r->at_ms);
-	return rc == -ENOENT ? sqlite_due_drop(s, &h->task_id, h->ordinal) : rc;
+	rc = sql_end_task(s, a, &h->task_id, TASK_DEAD, "unpublishable", message, r->at_ms);
+	return rc == -ENOENT ? sql_due_drop(s, &h->task_id, h->ordinal) : rc;
 }
 
-static int note_attempt(struct sqlite *s, uint32_t number, const struct store_due_result *r)
+static int note_attempt(struct sql *s, uint32_t number, const struct store_due_result *r)
 {
 	struct query q;
 
 	query_init(&q, s,
-		"INSERT OR REPLACE INTO attempts (row, number, at, took_ms, status, error, response) "
-		"VALUES (?, ?, ?, ?, ?, ?, ?)");
+		"INSERT INTO attempts (row, number, at, took_ms, status, error, response) "
+		"VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (row, number) DO UPDATE SET at = excluded.at, "
+		"took_ms = excluded.took_ms, status = excluded.status, error = excluded.error, "
+		"response = excluded.response");
 	query_id(&q, &r->row);
 	query_int(&q, number);
 	query_int(&q, r->at_ms);
@@ -363,8 +364,7 @@ static int note_attempt(struct sqlite *s, uint32_t number, const struct store_du
 	return query_run(&q);
 }
 
-static int close_delivery(
-	struct sqlite *s, const struct id *row, const struct id *task_id, enum due_state state)
+static int close_delivery(struct sql *s, const struct id *row, const struct id *task_id, enum due_state state)
 {
 	bool is_delivered = state == DUE_DELIVERED;
 	struct query q;
@@ -386,7 +386,7 @@ static int close_delivery(
 	return query_run(&q);
 }
 
-static int end_delivery(struct sqlite *s, const struct held *h, const struct store_due_result *r)
+static int end_delivery(struct sql *s, const struct held *h, const struct store_due_result *r)
 {
 	int rc = r->how == STORE_DUE_LATER ? 0 : note_attempt(s, h->tries + 1, r);
 
@@ -401,10 +401,10 @@ static int end_delivery(struct sqlite *s, const struct held *h, const struct sto
 	return close_delivery(s, &r->row, &h->task_id, DUE_DEAD);
 }
 
-int sqlite_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct store_due_result *results,
+int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct store_due_result *results,
 	size_t len)
 {
-	struct sqlite *s = sqlite_of(b);
+	struct sql *s = sql_of(b);
 	int rc = 0;
 
 	for (size_t i = 0; i < len && rc >= 0; i++) {
@@ -418,7 +418,7 @@ int sqlite_due_end(struct backend *b, struct arena *a, uint64_t owner, const str
 	return rc < 0 ? rc : 0;
 }
 
-int sqlite_due_bury(struct sqlite *s, const struct id *row, int64_t now_ms, const char *error)
+int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char *error)
 {
 	const struct store_due_result r = {.row = *row, .at_ms = now_ms, .error = slice_text(error)};
 	struct held h = {0};

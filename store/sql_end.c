@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "store/deliver.h"
-#include "store/sqlite.h"
+#include "store/sql.h"
 
 struct waiting {
 	struct waiting *next;
@@ -14,7 +14,7 @@ struct waiting {
 };
 
 /* Read to the end before anything is changed: a statement must not walk what another one moves. */
-static int list_waiting(struct sqlite *s, struct arena *a, const struct id *id, struct waiting **list)
+static int list_waiting(struct sql *s, struct arena *a, const struct id *id, struct waiting **list)
 {
 	struct query q;
 	int rc;
@@ -34,7 +34,7 @@ static int list_waiting(struct sqlite *s, struct arena *a, const struct id *id, 
 	return rc;
 }
 
-static int release_one(struct sqlite *s, const struct waiting *w, int64_t now_ms)
+static int release_one(struct sql *s, const struct waiting *w, int64_t now_ms)
 {
 	struct query q;
 	int rc;
@@ -45,10 +45,10 @@ static int release_one(struct sqlite *s, const struct waiting *w, int64_t now_ms
 	query_int(&q, lifetime_of_unfinished(&s->lifetime, now_ms));
 	query_id(&q, &w->id);
 	rc = query_run(&q);
-	return rc < 0 ? rc : sqlite_due_task(s, &w->id, w->tenant, 1, now_ms, now_ms);
+	return rc < 0 ? rc : sql_due_task(s, &w->id, w->tenant, 1, now_ms, now_ms);
 }
 
-int sqlite_end_release(struct sqlite *s, struct arena *a, const struct id *id, int64_t now_ms, bool *has_due)
+int sql_end_release(struct sql *s, struct arena *a, const struct id *id, int64_t now_ms, bool *has_due)
 {
 	struct waiting *list = NULL;
 	int rc = list_waiting(s, a, id, &list);
@@ -70,8 +70,8 @@ struct reason {
 };
 
 /* 0 with *end filled, -ENOENT when there is no such unfinished row. */
-static int load_end(struct sqlite *s, struct arena *a, const struct id *id, const struct reason *why,
-	struct sqlite_end *end)
+static int load_end(
+	struct sql *s, struct arena *a, const struct id *id, const struct reason *why, struct sql_end *end)
 {
 	struct delivery *deliveries = NULL;
 	struct slice deliver;
@@ -83,7 +83,7 @@ static int load_end(struct sqlite *s, struct arena *a, const struct id *id, cons
 	rc = query_next(&q);
 	if (rc <= 0)
 		return rc < 0 ? rc : -ENOENT;
-	*end = (struct sqlite_end){
+	*end = (struct sql_end){
 		.id = *id,
 		.state = why->state,
 		.now_ms = why->now_ms,
@@ -100,7 +100,7 @@ static int load_end(struct sqlite *s, struct arena *a, const struct id *id, cons
 	return rc == -EBADMSG ? 0 : rc;
 }
 
-static int write_end(struct sqlite *s, const struct sqlite_end *end, const struct reason *why)
+static int write_end(struct sql *s, const struct sql_end *end, const struct reason *why)
 {
 	struct query q;
 	int rc;
@@ -127,27 +127,27 @@ static int write_end(struct sqlite *s, const struct sqlite_end *end, const struc
 /* ---- what follows ---- */
 
 /* Everything but the cascade: what waited in vain is put on the list. */
-static int follow_one(struct sqlite *s, struct arena *a, const struct sqlite_end *end,
-	struct waiting **canceled, bool *has_due)
+static int follow_one(
+	struct sql *s, struct arena *a, const struct sql_end *end, struct waiting **canceled, bool *has_due)
 {
 	int rc = 0;
 
 	if (end->deliveries_len > 0) {
 		*has_due = true;
-		rc = sqlite_due_deliveries(s, end);
+		rc = sql_due_deliveries(s, end);
 	}
 	if (rc == 0 && !end->is_new)
-		rc = sqlite_due_drop(s, &end->id, UINT32_MAX);
+		rc = sql_due_drop(s, &end->id, UINT32_MAX);
 	if (rc == 0 && !id_is_zero(&end->batch))
-		rc = sqlite_batch_count_end(s, a, &end->batch, &end->id, end->now_ms, has_due);
+		rc = sql_batch_count_end(s, a, &end->batch, &end->id, end->now_ms, has_due);
 	if (rc < 0)
 		return rc;
 	if (end->state == TASK_SUCCEEDED)
-		return sqlite_end_release(s, a, &end->id, end->now_ms, has_due);
+		return sql_end_release(s, a, &end->id, end->now_ms, has_due);
 	return list_waiting(s, a, &end->id, canceled);
 }
 
-static int cancel_all(struct sqlite *s, struct arena *a, struct waiting *list, int64_t now_ms, bool *has_due)
+static int cancel_all(struct sql *s, struct arena *a, struct waiting *list, int64_t now_ms, bool *has_due)
 {
 	const struct reason why = {TASK_CANCELED, "previous_failed",
 		slice_text("the task that it waited for did not succeed"), now_ms};
@@ -155,7 +155,7 @@ static int cancel_all(struct sqlite *s, struct arena *a, struct waiting *list, i
 
 	while (list && rc == 0) {
 		struct waiting *w = list;
-		struct sqlite_end end;
+		struct sql_end end;
 
 		list = w->next;
 		rc = load_end(s, a, &w->id, &why, &end);
@@ -171,7 +171,7 @@ static int cancel_all(struct sqlite *s, struct arena *a, struct waiting *list, i
 	return rc;
 }
 
-int sqlite_end_follow(struct sqlite *s, struct arena *a, const struct sqlite_end *end, bool *has_due)
+int sql_end_follow(struct sql *s, struct arena *a, const struct sql_end *end, bool *has_due)
 {
 	struct waiting *canceled = NULL;
 	int rc = follow_one(s, a, end, &canceled, has_due);
@@ -179,15 +179,15 @@ int sqlite_end_follow(struct sqlite *s, struct arena *a, const struct sqlite_end
 	return rc < 0 ? rc : cancel_all(s, a, canceled, end->now_ms, has_due);
 }
 
-int sqlite_end_task(struct sqlite *s, struct arena *a, const struct id *id, enum task_state state,
+int sql_end_task(struct sql *s, struct arena *a, const struct id *id, enum task_state state,
 	const char *error_type, struct slice message, int64_t now_ms)
 {
 	const struct reason why = {state, error_type, message, now_ms};
-	struct sqlite_end end;
+	struct sql_end end;
 	bool has_due = false;
 	int rc = load_end(s, a, id, &why, &end);
 
 	if (rc == 0)
 		rc = write_end(s, &end, &why);
-	return rc < 0 ? rc : sqlite_end_follow(s, a, &end, &has_due);
+	return rc < 0 ? rc : sql_end_follow(s, a, &end, &has_due);
 }

@@ -3,7 +3,7 @@
  */
 #include <errno.h>
 
-#include "store/sqlite.h"
+#include "store/sql.h"
 
 enum claim_row { ROW_IN_FLIGHT, ROW_UNKNOWN, ROW_ANSWERED };
 
@@ -16,7 +16,7 @@ struct kept {
 	struct slice answer;
 };
 
-static int look_up(struct sqlite *s, struct arena *a, const struct store_claim *c, struct kept *k)
+static int look_up(struct sql *s, struct arena *a, const struct store_claim *c, struct kept *k)
 {
 	struct query q;
 	int rc;
@@ -57,13 +57,15 @@ static enum store_claim_state decide(const struct store_claim *c, const struct k
 }
 
 /* One whose time has passed may still be there: it is written over. */
-static int insert(struct sqlite *s, const struct store_claim *c)
+static int insert(struct sql *s, const struct store_claim *c)
 {
 	struct query q;
 
 	query_init(&q, s,
-		"INSERT OR REPLACE INTO claims (tenant, key, hash, id, state, was_unknown, lease_until, expires_at) "
-		"VALUES (?, ?, ?, ?, 0, 0, ?, ?)");
+		"INSERT INTO claims (tenant, key, hash, id, state, was_unknown, lease_until, expires_at) "
+		"VALUES (?, ?, ?, ?, 0, 0, ?, ?) ON CONFLICT (tenant, key) DO UPDATE SET hash = excluded.hash, "
+		"id = excluded.id, state = 0, was_unknown = 0, lease_until = excluded.lease_until, "
+		"expires_at = excluded.expires_at, answer = NULL");
 	query_text(&q, c->tenant);
 	query_text(&q, c->key);
 	query_blob(&q, slice_of(c->hash, STORE_HASH_LEN));
@@ -73,7 +75,7 @@ static int insert(struct sqlite *s, const struct store_claim *c)
 	return query_run(&q);
 }
 
-static int take_up(struct sqlite *s, const struct store_claim *c)
+static int take_up(struct sql *s, const struct store_claim *c)
 {
 	struct query q;
 
@@ -85,9 +87,9 @@ static int take_up(struct sqlite *s, const struct store_claim *c)
 	return query_run(&q);
 }
 
-int sqlite_claim(struct backend *b, struct arena *a, const struct store_claim *c, struct backend_claimed *out)
+int sql_claim(struct backend *b, struct arena *a, const struct store_claim *c, struct backend_claimed *out)
 {
-	struct sqlite *s = sqlite_of(b);
+	struct sql *s = sql_of(b);
 	struct kept k;
 	int rc = look_up(s, a, c, &k);
 
@@ -112,8 +114,8 @@ static const char *const endings[] = {
 		"UPDATE claims SET state = 1, was_unknown = 1 WHERE tenant = ?1 AND key = ?2 AND state = 0",
 };
 
-static int end_by(struct sqlite *s, struct slice tenant, struct slice key, enum store_claim_end how,
-	struct slice answer)
+static int end_by(
+	struct sql *s, struct slice tenant, struct slice key, enum store_claim_end how, struct slice answer)
 {
 	struct query q;
 
@@ -125,10 +127,10 @@ static int end_by(struct sqlite *s, struct slice tenant, struct slice key, enum 
 	return query_run(&q);
 }
 
-int sqlite_claim_end(struct backend *b, struct slice tenant, struct slice key, enum store_claim_end how,
+int sql_claim_end(struct backend *b, struct slice tenant, struct slice key, enum store_claim_end how,
 	struct slice answer)
 {
-	struct sqlite *s = sqlite_of(b);
+	struct sql *s = sql_of(b);
 	int rc = end_by(s, tenant, key, how, answer);
 
 	if (rc == 0 && how == STORE_CLAIM_RELEASE)

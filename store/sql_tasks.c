@@ -3,7 +3,7 @@
  */
 #include <errno.h>
 
-#include "store/sqlite.h"
+#include "store/sql.h"
 
 #define COLUMNS                                                                                          \
 	"id, tenant, task, state, attempt, created_at, due_at, started_at, finished_at, rev, progress, " \
@@ -45,8 +45,7 @@ static void read_row(const struct query *q, struct arena *a, struct store_task *
 	};
 }
 
-static int load_body(
-	struct sqlite *s, struct arena *a, const char *text, const struct id *id, struct slice *out)
+static int load_body(struct sql *s, struct arena *a, const char *text, const struct id *id, struct slice *out)
 {
 	struct query q;
 	int rc;
@@ -67,7 +66,7 @@ static bool wants_result(const struct store_task *t, unsigned with)
 	return (with & STORE_WITH_RESULT) || ((with & STORE_WITH_JSON) && t->result_is_json);
 }
 
-static int load_bodies(struct sqlite *s, struct arena *a, unsigned with, struct store_task *t)
+static int load_bodies(struct sql *s, struct arena *a, unsigned with, struct store_task *t)
 {
 	int rc = 0;
 
@@ -78,7 +77,7 @@ static int load_bodies(struct sqlite *s, struct arena *a, unsigned with, struct 
 	return rc;
 }
 
-static int load_tombstone(struct sqlite *s, struct arena *a, const struct id *id, struct store_task *t)
+static int load_tombstone(struct sql *s, struct arena *a, const struct id *id, struct store_task *t)
 {
 	struct query q;
 	int rc;
@@ -96,8 +95,7 @@ static int load_tombstone(struct sqlite *s, struct arena *a, const struct id *id
 	return rc < 0 ? rc : 0;
 }
 
-int sqlite_task_load(
-	struct sqlite *s, struct arena *a, const struct id *id, unsigned with, struct store_task *out)
+int sql_task_load(struct sql *s, struct arena *a, const struct id *id, unsigned with, struct store_task *out)
 {
 	struct query q;
 	int rc;
@@ -115,13 +113,13 @@ int sqlite_task_load(
 	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
 }
 
-int sqlite_tasks_get(struct backend *b, struct arena *a, const struct id *ids, size_t len, unsigned with,
+int sql_tasks_get(struct backend *b, struct arena *a, const struct id *ids, size_t len, unsigned with,
 	struct store_task *out)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < len && rc == 0; i++)
-		rc = sqlite_task_load(sqlite_of(b), a, &ids[i], with, &out[i]);
+		rc = sql_task_load(sql_of(b), a, &ids[i], with, &out[i]);
 	return rc;
 }
 
@@ -148,7 +146,7 @@ static struct id list_start(const struct store_list_query *q)
 	return top;
 }
 
-int sqlite_tasks_list(struct backend *b, struct arena *a, const struct store_list_query *query,
+int sql_tasks_list(struct backend *b, struct arena *a, const struct store_list_query *query,
 	struct store_task *out, size_t *len)
 {
 	bool has_task = slice_is_set(query->task);
@@ -157,7 +155,7 @@ int sqlite_tasks_list(struct backend *b, struct arena *a, const struct store_lis
 	int rc;
 
 	*len = 0;
-	query_init(&q, sqlite_of(b), lists[has_task][query->has_state]);
+	query_init(&q, sql_of(b), lists[has_task][query->has_state]);
 	query_id(&q, &before);
 	query_text(&q, query->tenant);
 	query_int(&q, (int64_t)query->limit);
@@ -213,7 +211,7 @@ static const char count_tasks[] =
 	"FROM names WHERE task IS NOT NULL) "
 	"SELECT task, scheduled, running FROM counts ORDER BY scheduled + running = 0, task";
 
-int sqlite_tasks_count(
+int sql_tasks_count(
 	struct backend *b, struct arena *a, struct slice tenant, struct store_task_count **out, size_t *len)
 {
 	struct count_link *first = NULL;
@@ -222,7 +220,7 @@ int sqlite_tasks_count(
 	size_t n = 0;
 	int rc;
 
-	query_init(&q, sqlite_of(b), count_tasks);
+	query_init(&q, sql_of(b), count_tasks);
 	query_text(&q, tenant);
 	rc = collect(&q, a, &first, &n);
 	if (rc < 0)

@@ -4,14 +4,13 @@
  */
 #include <errno.h>
 
-#include "store/sqlite.h"
+#include "store/sql.h"
 
-int sqlite_dead_letter_add(struct backend *b, const struct store_dead_letter *d)
+int sql_dead_letter_add(struct backend *b, const struct store_dead_letter *d)
 {
 	struct query q;
 
-	query_init(
-		&q, sqlite_of(b), "INSERT INTO dead_letters (at, queue, reason, body) VALUES (?, ?, ?, ?)");
+	query_init(&q, sql_of(b), "INSERT INTO dead_letters (at, queue, reason, body) VALUES (?, ?, ?, ?)");
 	query_int(&q, d->at_ms);
 	query_text(&q, slice_is_set(d->queue) ? d->queue : slice_text(""));
 	query_text(&q, slice_is_set(d->reason) ? d->reason : slice_text(""));
@@ -20,7 +19,7 @@ int sqlite_dead_letter_add(struct backend *b, const struct store_dead_letter *d)
 }
 
 struct sweep {
-	struct sqlite *s;
+	struct sql *s;
 	struct arena *a;
 	int64_t now_ms;
 	size_t limit;
@@ -36,7 +35,7 @@ struct found {
 	struct id waits_for;
 };
 
-static int run_for(struct sqlite *s, const char *text, const struct id *id)
+static int run_for(struct sql *s, const char *text, const struct id *id)
 {
 	struct query q;
 
@@ -88,7 +87,8 @@ static int bury(const struct sweep *w, const struct found *f)
 	if (forget_ms <= w->now_ms)
 		return 0;
 	query_init(&q, w->s,
-		"INSERT OR REPLACE INTO tombstones (id, tenant, state, forget_at) VALUES (?, ?, ?, ?)");
+		"INSERT INTO tombstones (id, tenant, state, forget_at) VALUES (?, ?, ?, ?) "
+		"ON CONFLICT (id) DO UPDATE SET state = excluded.state, forget_at = excluded.forget_at");
 	query_id(&q, &f->id);
 	query_text(&q, f->tenant);
 	query_int(&q, f->state);
@@ -115,7 +115,7 @@ static int drop_content(const struct sweep *w, const struct found *f)
 static int is_row_unfinished(const struct sweep *w, const struct id *id, bool *out)
 {
 	struct store_task t;
-	int rc = sqlite_task_load(w->s, w->a, id, 0, &t);
+	int rc = sql_task_load(w->s, w->a, id, 0, &t);
 
 	*out = rc == 0 && t.presence == STORE_PRESENT && !task_state_is_terminal(t.state);
 	return rc;
@@ -165,14 +165,14 @@ static int check_waiting(const struct sweep *w, const struct found *f)
 	if (rc < 0 || is_alive)
 		return rc < 0 ? rc : look_again(w, &f->id);
 	w->out->died++;
-	return sqlite_end_task(w->s, w->a, &f->id, TASK_CANCELED, "previous_failed",
+	return sql_end_task(w->s, w->a, &f->id, TASK_CANCELED, "previous_failed",
 		slice_text("what it waited for never came to an end"), w->now_ms);
 }
 
 static int expire(const struct sweep *w, const struct found *f)
 {
 	w->out->died++;
-	return sqlite_end_task(w->s, w->a, &f->id, TASK_DEAD, "expired",
+	return sql_end_task(w->s, w->a, &f->id, TASK_DEAD, "expired",
 		slice_text("nothing was heard of it within its lifetime"), w->now_ms);
 }
 
@@ -270,7 +270,7 @@ static int sweep_channel(const struct sweep *w, struct slice channel, struct id 
 
 	w->out->has_more |= len == w->limit;
 	for (size_t i = 0; i < len && rc == 0; i++)
-		rc = sqlite_due_bury(w->s, &rows[i], w->now_ms, "nobody delivered it within task_ttl");
+		rc = sql_due_bury(w->s, &rows[i], w->now_ms, "nobody delivered it within task_ttl");
 	return rc;
 }
 
@@ -283,7 +283,7 @@ static int sweep_deliveries(const struct sweep *w)
 
 	if (!rows)
 		return -ENOMEM;
-	while ((rc = sqlite_due_next_channel(w->s, w->a, channel, &channel)) == 1) {
+	while ((rc = sql_due_next_channel(w->s, w->a, channel, &channel)) == 1) {
 		if (!slice_is_text(channel, "task"))
 			rc = sweep_channel(w, channel, rows);
 		if (rc < 0)
@@ -379,9 +379,9 @@ static int sweep_batches(const struct sweep *w)
 	return rc;
 }
 
-int sqlite_sweep(struct backend *b, struct arena *a, int64_t now_ms, size_t limit, struct store_sweep *out)
+int sql_sweep(struct backend *b, struct arena *a, int64_t now_ms, size_t limit, struct store_sweep *out)
 {
-	const struct sweep w = {.s = sqlite_of(b), .a = a, .now_ms = now_ms, .limit = limit, .out = out};
+	const struct sweep w = {.s = sql_of(b), .a = a, .now_ms = now_ms, .limit = limit, .out = out};
 	int rc;
 
 	*out = (struct store_sweep){0};

@@ -1,10 +1,10 @@
 #include <errno.h>
 
-#include "store/sqlite.h"
+#include "store/sql.h"
 
-int sqlite_batch_insert(struct backend *b, const struct id *id, struct slice tenant, int64_t now_ms)
+int sql_batch_insert(struct backend *b, const struct id *id, struct slice tenant, int64_t now_ms)
 {
-	struct sqlite *s = sqlite_of(b);
+	struct sql *s = sql_of(b);
 	struct query q;
 
 	query_init(&q, s,
@@ -18,7 +18,7 @@ int sqlite_batch_insert(struct backend *b, const struct id *id, struct slice ten
 
 /* ---- states of its items ---- */
 
-static int state_of(struct sqlite *s, const struct id *id, enum task_state *out)
+static int state_of(struct sql *s, const struct id *id, enum task_state *out)
 {
 	struct query q;
 	int rc;
@@ -34,7 +34,7 @@ static int state_of(struct sqlite *s, const struct id *id, enum task_state *out)
 	return rc < 0 ? rc : 0;
 }
 
-int sqlite_batch_states(struct sqlite *s, struct slice ids, uint32_t by_state[TASK_STATES])
+int sql_batch_states(struct sql *s, struct slice ids, uint32_t by_state[TASK_STATES])
 {
 	int rc = 0;
 
@@ -67,15 +67,15 @@ static uint32_t ended(const uint32_t by_state[TASK_STATES])
  * Until now everything that ended was counted, also what the gateway could not say of whether it was accepted. From here
  * on only the accepted ones count, so those that ended before are counted afresh.
  */
-int sqlite_batch_seal(struct backend *b, struct arena *a, const struct id *id, const struct id *accepted,
+int sql_batch_seal(struct backend *b, struct arena *a, const struct id *id, const struct id *accepted,
 	size_t len, struct slice document, int64_t now_ms)
 {
-	struct sqlite *s = sqlite_of(b);
+	struct sql *s = sql_of(b);
 	struct slice ids = slice_of(accepted, len * sizeof *accepted);
 	uint32_t by_state[TASK_STATES];
 	bool has_due = false;
 	struct query q;
-	int rc = sqlite_batch_states(s, ids, by_state);
+	int rc = sql_batch_states(s, ids, by_state);
 
 	if (rc < 0)
 		return rc;
@@ -89,7 +89,7 @@ int sqlite_batch_seal(struct backend *b, struct arena *a, const struct id *id, c
 	rc = query_run(&q);
 	if (rc < 0 || query_changes(&q) == 0 || ended(by_state) < len)
 		return rc;
-	return sqlite_end_release(s, a, id, now_ms, &has_due);
+	return sql_end_release(s, a, id, now_ms, &has_due);
 }
 
 static bool has_item(struct slice ids, const struct id *item)
@@ -100,7 +100,7 @@ static bool has_item(struct slice ids, const struct id *item)
 	return false;
 }
 
-int sqlite_batch_count_end(struct sqlite *s, struct arena *a, const struct id *batch, const struct id *item,
+int sql_batch_count_end(struct sql *s, struct arena *a, const struct id *batch, const struct id *item,
 	int64_t now_ms, bool *has_due)
 {
 	bool counts, is_last;
@@ -122,10 +122,10 @@ int sqlite_batch_count_end(struct sqlite *s, struct arena *a, const struct id *b
 	rc = query_run(&q);
 	if (rc < 0 || !is_last)
 		return rc;
-	return sqlite_end_release(s, a, batch, now_ms, has_due);
+	return sql_end_release(s, a, batch, now_ms, has_due);
 }
 
-int sqlite_batch_is_complete(struct sqlite *s, const struct id *id, bool *found, bool *is_complete)
+int sql_batch_is_complete(struct sql *s, const struct id *id, bool *found, bool *is_complete)
 {
 	struct query q;
 	int rc;
@@ -141,13 +141,13 @@ int sqlite_batch_is_complete(struct sqlite *s, const struct id *id, bool *found,
 
 /* ---- reading ---- */
 
-int sqlite_batch_get(struct backend *b, struct arena *a, const struct id *id, struct backend_batch *out)
+int sql_batch_get(struct backend *b, struct arena *a, const struct id *id, struct backend_batch *out)
 {
 	struct query q;
 	int rc;
 
 	*out = (struct backend_batch){.batch = {.id = *id}};
-	query_init(&q, sqlite_of(b),
+	query_init(&q, sql_of(b),
 		"SELECT tenant, created_at, total, done, sealed, document, ids FROM batches WHERE id = ?");
 	query_id(&q, id);
 	rc = query_next(&q);
@@ -165,5 +165,5 @@ int sqlite_batch_get(struct backend *b, struct arena *a, const struct id *id, st
 		.ids = row_copy(&q, 6, a),
 	};
 	query_done(&q);
-	return a->has_failed ? -ENOMEM : sqlite_batch_states(sqlite_of(b), out->batch.ids, out->by_state);
+	return a->has_failed ? -ENOMEM : sql_batch_states(sql_of(b), out->batch.ids, out->by_state);
 }

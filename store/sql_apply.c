@@ -5,7 +5,7 @@
 
 #include "store/deliver.h"
 #include "store/merge.h"
-#include "store/sqlite.h"
+#include "store/sql.h"
 
 /* What the row says before the event. */
 struct known {
@@ -17,7 +17,7 @@ struct known {
 };
 
 struct step {
-	struct sqlite *s;
+	struct sql *s;
 	struct arena *a;
 	const struct store_event *event;
 	struct known known;
@@ -28,7 +28,7 @@ struct step {
 
 /* ---- what is known ---- */
 
-static int find_tombstone(struct sqlite *s, const struct id *id, struct known *k)
+static int find_tombstone(struct sql *s, const struct id *id, struct known *k)
 {
 	struct query q;
 	int rc;
@@ -44,14 +44,14 @@ static int find_tombstone(struct sqlite *s, const struct id *id, struct known *k
 }
 
 /* No task can have outlived its finish by result_ttl yet; the clocks of those who mint and sweep may differ. */
-static bool is_too_young_for_tombstone(const struct sqlite *s, const struct store_event *e)
+static bool is_too_young_for_tombstone(const struct sql *s, const struct store_event *e)
 {
 	enum { CLOCKS_DIFFER_MS = 5 * 60 * 1000 };
 
 	return lifetime_of_content(&s->lifetime, (int64_t)id_time_ms(&e->id)) - CLOCKS_DIFFER_MS > e->at_ms;
 }
 
-static int look_up(struct sqlite *s, struct arena *a, const struct store_event *e, struct known *k)
+static int look_up(struct sql *s, struct arena *a, const struct store_event *e, struct known *k)
 {
 	struct query q;
 	int rc;
@@ -182,9 +182,9 @@ static int update_row(const struct step *st)
 	struct query q;
 
 	query_init(&q, st->s,
-		"UPDATE tasks SET state = ?2, rank = ?4, seq = ?5, rev = ?6, due_at = iif(?7, ?7, due_at), "
-		"started_at = iif(?8, ?8, started_at), finished_at = ?9, sweep_at = ?10, pending = ?11, "
-		"progress = iif(attempt = ?3, coalesce(?12, progress), ?12), worker = coalesce(?13, worker), "
+		"UPDATE tasks SET state = ?2, rank = ?4, seq = ?5, rev = ?6, due_at = CASE WHEN ?7 <> 0 THEN ?7 ELSE due_at END, "
+		"started_at = CASE WHEN ?8 <> 0 THEN ?8 ELSE started_at END, finished_at = ?9, sweep_at = ?10, pending = ?11, "
+		"progress = CASE WHEN attempt = ?3 THEN coalesce(?12, progress) ELSE ?12 END, worker = coalesce(?13, worker), "
 		"error_type = ?14, error_message = ?15, error_retryable = ?16, error_status = ?17, error_data = ?18, "
 		"content_type = ?19, result_len = ?20, result_is_json = ?21, deliver = ?22, attempt = ?3, "
 		"is_waiting = 0, wants_previous = 0 WHERE id = ?1");
@@ -192,7 +192,7 @@ static int update_row(const struct step *st)
 	return query_run(&q);
 }
 
-static int put_body(struct sqlite *s, const char *text, const struct id *id, struct slice body)
+static int put_body(struct sql *s, const char *text, const struct id *id, struct slice body)
 {
 	struct query q;
 
@@ -202,7 +202,7 @@ static int put_body(struct sqlite *s, const char *text, const struct id *id, str
 	return query_run(&q);
 }
 
-static int drop_request(struct sqlite *s, const struct id *id)
+static int drop_request(struct sql *s, const struct id *id)
 {
 	struct query q;
 
@@ -224,7 +224,7 @@ static int write_bodies(const struct step *st)
 		return st->known.at.exists ? drop_request(st->s, &e->id) : 0;
 	if (slice_is_set(e->request))
 		return put_body(st->s,
-			"INSERT INTO requests (id, body) VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
+			"INSERT INTO requests (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
 			&e->id, e->request);
 	return 0;
 }
@@ -237,13 +237,13 @@ static int schedule_retry(const struct step *st, bool *has_due)
 	struct slice tenant = st->known.at.exists ? st->known.tenant : e->tenant;
 
 	*has_due = true;
-	return sqlite_due_task(st->s, &e->id, tenant, e->attempt + 1, e->retry_at_ms, e->at_ms);
+	return sql_due_task(st->s, &e->id, tenant, e->attempt + 1, e->retry_at_ms, e->at_ms);
 }
 
 static int follow_end(const struct step *st, bool *has_due)
 {
 	const struct store_event *e = st->event;
-	const struct sqlite_end end = {
+	const struct sql_end end = {
 		.id = e->id,
 		.batch = id_is_zero(&st->known.batch) ? e->batch : st->known.batch,
 		.tenant = st->known.at.exists ? st->known.tenant : e->tenant,
@@ -254,7 +254,7 @@ static int follow_end(const struct step *st, bool *has_due)
 		.is_new = !st->known.at.exists,
 	};
 
-	return sqlite_end_follow(st->s, st->a, &end, has_due);
+	return sql_end_follow(st->s, st->a, &end, has_due);
 }
 
 static int follow(const struct step *st, bool *has_due)
@@ -265,7 +265,7 @@ static int follow(const struct step *st, bool *has_due)
 		return follow_end(st, has_due);
 	/* Its reply proves that this attempt was published. */
 	if (st->known.at.exists && st->known.at.state == TASK_SCHEDULED)
-		rc = sqlite_due_drop(st->s, &st->event->id, st->event->attempt);
+		rc = sql_due_drop(st->s, &st->event->id, st->event->attempt);
 	if (rc == 0 && st->event->kind == STORE_EVENT_RETRY)
 		rc = schedule_retry(st, has_due);
 	return rc;
@@ -280,8 +280,7 @@ static int choose_deliveries(struct step *st)
 	return deliver_select(text, st->next.state, st->a, &st->deliveries, &st->deliveries_len);
 }
 
-static int apply_one(
-	struct sqlite *s, struct arena *a, const struct store_event *e, struct store_applied *out)
+static int apply_one(struct sql *s, struct arena *a, const struct store_event *e, struct store_applied *out)
 {
 	struct step st = {.s = s, .a = a, .event = e};
 	bool has_due = false;
@@ -304,34 +303,25 @@ static int apply_one(
 	return rc;
 }
 
-static int run_text(struct sqlite *s, const char *text)
-{
-	struct query q;
-
-	query_init(&q, s, text);
-	return query_run(&q);
-}
-
 /* One event that can fail alone: what it wrote is taken back and the others stand. */
 static int apply_marked(
-	struct sqlite *s, struct arena *a, const struct store_event *e, struct store_applied *out)
+	struct sql *s, struct arena *a, const struct store_event *e, struct store_applied *out)
 {
-	int rc = run_text(s, "SAVEPOINT event");
+	int rc = sql_run(s, "SAVEPOINT event");
 
 	if (rc < 0)
 		return rc;
 	rc = apply_one(s, a, e, out);
 	if (rc == -EBADMSG) {
 		*out = (struct store_applied){.rc = -EBADMSG};
-		rc = run_text(s, "ROLLBACK TO event");
+		rc = sql_run(s, "ROLLBACK TO SAVEPOINT event");
 	}
-	return rc < 0 ? rc : run_text(s, "RELEASE event");
+	return rc < 0 ? rc : sql_run(s, "RELEASE SAVEPOINT event");
 }
 
-typedef int apply_fn(
-	struct sqlite *s, struct arena *a, const struct store_event *e, struct store_applied *out);
+typedef int apply_fn(struct sql *s, struct arena *a, const struct store_event *e, struct store_applied *out);
 
-static int apply_each(struct sqlite *s, struct arena *a, const struct store_event *events, size_t len,
+static int apply_each(struct sql *s, struct arena *a, const struct store_event *events, size_t len,
 	struct store_applied *out, apply_fn *apply)
 {
 	int rc = 0;
@@ -342,20 +332,20 @@ static int apply_each(struct sqlite *s, struct arena *a, const struct store_even
 }
 
 /* A mark for each event costs as much as its rows, so they are set only when one turned out to fail. */
-int sqlite_apply(struct backend *b, struct arena *a, const struct store_event *events, size_t len,
+int sql_apply(struct backend *b, struct arena *a, const struct store_event *events, size_t len,
 	struct store_applied *out)
 {
-	struct sqlite *s = sqlite_of(b);
-	int rc = run_text(s, "SAVEPOINT events");
+	struct sql *s = sql_of(b);
+	int rc = sql_run(s, "SAVEPOINT events");
 
 	if (rc == 0)
 		rc = apply_each(s, a, events, len, out, apply_one);
 	if (rc == -EBADMSG) {
-		rc = run_text(s, "ROLLBACK TO events");
+		rc = sql_run(s, "ROLLBACK TO SAVEPOINT events");
 		if (rc == 0)
 			rc = apply_each(s, a, events, len, out, apply_marked);
 	}
 	if (rc == 0)
-		rc = run_text(s, "RELEASE events");
+		rc = sql_run(s, "RELEASE SAVEPOINT events");
 	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
 }

@@ -1,15 +1,15 @@
 #include <errno.h>
 
 #include "runtime/clock.h"
-#include "store/sqlite.h"
+#include "store/sql.h"
 
-int sqlite_keys_get(struct backend *b, struct id_key keys[STORE_KEYS_MAX], size_t *len)
+int sql_keys_get(struct backend *b, struct id_key keys[STORE_KEYS_MAX], size_t *len)
 {
 	struct query q;
 	int rc;
 
 	*len = 0;
-	query_init(&q, sqlite_of(b), "SELECT key FROM id_keys ORDER BY seq DESC LIMIT ?");
+	query_init(&q, sql_of(b), "SELECT key FROM id_keys ORDER BY seq DESC LIMIT ?");
 	query_int(&q, STORE_KEYS_MAX);
 	while ((rc = query_next(&q)) == 1) {
 		struct slice key = row_slice(&q, 0);
@@ -20,7 +20,7 @@ int sqlite_keys_get(struct backend *b, struct id_key keys[STORE_KEYS_MAX], size_
 	return rc;
 }
 
-static int insert(struct sqlite *s, const struct id_key *key, int64_t now_ms)
+static int insert(struct sql *s, const struct id_key *key, int64_t now_ms)
 {
 	struct query q;
 
@@ -30,7 +30,7 @@ static int insert(struct sqlite *s, const struct id_key *key, int64_t now_ms)
 	return query_run(&q);
 }
 
-static int remove_key(struct sqlite *s, const struct id_key *key)
+static int remove_key(struct sql *s, const struct id_key *key)
 {
 	struct query q;
 
@@ -39,7 +39,7 @@ static int remove_key(struct sqlite *s, const struct id_key *key)
 	return query_run(&q);
 }
 
-static int forget_oldest(struct sqlite *s)
+static int forget_oldest(struct sql *s)
 {
 	struct query q;
 
@@ -49,12 +49,12 @@ static int forget_oldest(struct sqlite *s)
 	return query_run(&q);
 }
 
-int sqlite_keys_add(struct backend *b, const struct id_key *key, int64_t now_ms)
+int sql_keys_add(struct backend *b, const struct id_key *key, int64_t now_ms)
 {
-	struct sqlite *s = sqlite_of(b);
+	struct sql *s = sql_of(b);
 	struct id_key keys[STORE_KEYS_MAX];
 	size_t len;
-	int rc = sqlite_keys_get(b, keys, &len);
+	int rc = sql_keys_get(b, keys, &len);
 
 	if (rc < 0 || (len > 0 && memcmp(&keys[0], key, sizeof *key) == 0))
 		return rc;
@@ -64,11 +64,11 @@ int sqlite_keys_add(struct backend *b, const struct id_key *key, int64_t now_ms)
 	return rc < 0 ? rc : forget_oldest(s);
 }
 
-int sqlite_keys_start(struct sqlite *s)
+int sql_keys_start(struct sql *s)
 {
 	struct id_key keys[STORE_KEYS_MAX];
 	size_t len;
-	int rc = sqlite_keys_get(&s->base, keys, &len);
+	int rc = sql_keys_get(&s->base, keys, &len);
 
 	if (rc == 0 && len == 0) {
 		random_fill(&keys[0], sizeof keys[0]);
@@ -77,18 +77,4 @@ int sqlite_keys_start(struct sqlite *s)
 	if (rc == 0)
 		id_minter_init(&s->minter, &keys[0], random_u32());
 	return rc;
-}
-
-int sqlite_version(struct backend *b, uint64_t *out)
-{
-	struct sqlite *s = sqlite_of(b);
-	struct query q;
-	int rc;
-
-	query_init(&q, s, "PRAGMA data_version");
-	rc = query_next(&q);
-	if (rc == 1)
-		*out = s->version_base + (uint64_t)row_int(&q, 0);
-	query_done(&q);
-	return rc < 0 ? rc : 0;
 }

@@ -1,0 +1,142 @@
+#include "store/sql.h"
+
+/* ---- statements ---- */
+
+static void stick(struct query *q, int rc)
+{
+	if (rc < 0 && q->rc == 0)
+		q->rc = rc;
+}
+
+void query_init(struct query *q, struct sql *s, const char *text)
+{
+	*q = (struct query){.s = s};
+	stick(q, s->driver->prepare(s, text, &q->statement));
+}
+
+void query_int(struct query *q, int64_t value)
+{
+	if (q->rc == 0)
+		stick(q, q->s->driver->bind_int(q->s, q->statement, ++q->bound, value));
+}
+
+void query_null(struct query *q)
+{
+	if (q->rc == 0)
+		stick(q, q->s->driver->bind_null(q->s, q->statement, ++q->bound));
+}
+
+void query_blob(struct query *q, struct slice bytes)
+{
+	if (!slice_is_set(bytes))
+		query_null(q);
+	else if (q->rc == 0)
+		stick(q, q->s->driver->bind_blob(q->s, q->statement, ++q->bound, bytes));
+}
+
+void query_text(struct query *q, struct slice text)
+{
+	if (!slice_is_set(text))
+		query_null(q);
+	else if (q->rc == 0)
+		stick(q, q->s->driver->bind_text(q->s, q->statement, ++q->bound, text));
+}
+
+void query_id(struct query *q, const struct id *id)
+{
+	if (id_is_zero(id))
+		query_null(q);
+	else
+		query_blob(q, slice_of(id->bytes, ID_LEN));
+}
+
+int query_next(struct query *q)
+{
+	int rc;
+
+	if (q->rc < 0)
+		return q->rc;
+	rc = q->s->driver->step(q->s, q->statement);
+	if (rc < 0)
+		q->rc = rc;
+	return rc;
+}
+
+void query_done(struct query *q)
+{
+	if (q->statement)
+		q->s->driver->reset(q->s, q->statement);
+}
+
+int query_run(struct query *q)
+{
+	int rc = query_next(q);
+
+	if (rc == 1)
+		query_done(q);
+	return rc < 0 ? rc : 0;
+}
+
+int64_t query_changes(const struct query *q)
+{
+	return q->s->driver->changes(q->s, q->statement);
+}
+
+int64_t row_int(const struct query *q, int column)
+{
+	return q->s->driver->column_int(q->statement, column);
+}
+
+bool row_is_null(const struct query *q, int column)
+{
+	return q->s->driver->is_null(q->statement, column);
+}
+
+struct slice row_slice(const struct query *q, int column)
+{
+	if (row_is_null(q, column))
+		return slice_of(NULL, 0);
+	return q->s->driver->column_slice(q->statement, column);
+}
+
+struct slice row_copy(const struct query *q, int column, struct arena *a)
+{
+	return arena_copy(a, row_slice(q, column));
+}
+
+struct id row_id(const struct query *q, int column)
+{
+	struct slice bytes = row_slice(q, column);
+	struct id id = {0};
+
+	if (bytes.len == ID_LEN)
+		memcpy(id.bytes, bytes.data, ID_LEN);
+	return id;
+}
+
+int sql_run(struct sql *s, const char *text)
+{
+	struct query q;
+
+	query_init(&q, s, text);
+	return query_run(&q);
+}
+
+/* ---- marks ---- */
+
+int sql_mark(struct backend *b)
+{
+	return sql_run(sql_of(b), "SAVEPOINT operation");
+}
+
+int sql_mark_keep(struct backend *b)
+{
+	return sql_run(sql_of(b), "RELEASE SAVEPOINT operation");
+}
+
+int sql_mark_undo(struct backend *b)
+{
+	int rc = sql_run(sql_of(b), "ROLLBACK TO SAVEPOINT operation");
+
+	return rc < 0 ? rc : sql_mark_keep(b);
+}

@@ -1,0 +1,185 @@
+/*
+ * The store's operations as SQL statements, written once for every database that speaks it. A kind of database is a
+ * driver: it runs statements and knows its own schema, transactions and failures. Where the dialects part, a driver
+ * rewrites the text when it prepares it: parameters are ? or ?N, INDEXED BY is a hint that only SQLite understands.
+ */
+#ifndef STORE_SQL_H
+#define STORE_SQL_H
+
+#include "store/backend.h"
+
+struct sql_driver;
+
+/* A connection; embedded first in the driver's own struct. */
+struct sql {
+	struct backend base; /* first */
+	const struct sql_driver *driver;
+	struct lifetime lifetime;
+	bool is_writer;
+	struct id_minter minter; /* of delivery rows; a writer's */
+};
+
+static inline struct sql *sql_of(struct backend *b)
+{
+	return (struct sql *)b;
+}
+
+/* ---- statements ---- */
+
+/*
+ * One execution of a prepared statement: parameters are bound in order, then rows are read. The first failure sticks and
+ * comes back from query_next or query_run, so nothing in between is checked. What is bound must live until the end. A
+ * statement is not begun again before it has ended.
+ */
+struct query {
+	struct sql *s;
+	void *statement; /* the driver's */
+	int rc;
+	int bound;
+};
+
+/* Codes are those of a backend, with `why` written. */
+struct sql_driver {
+	/* The statement of this text, which is kept under its address. */
+	int (*prepare)(struct sql *s, const char *text, void **statement);
+	/* `index` counts from 1. */
+	int (*bind_null)(struct sql *s, void *statement, int index);
+	int (*bind_int)(struct sql *s, void *statement, int index, int64_t value);
+	int (*bind_text)(struct sql *s, void *statement, int index, struct slice text);
+	int (*bind_blob)(struct sql *s, void *statement, int index, struct slice bytes);
+	/* 1: there is a row; 0: there is none left, the statement is free again; or negative, and it is free. */
+	int (*step)(struct sql *s, void *statement);
+	void (*reset)(struct sql *s, void *statement);
+	int64_t (*changes)(const struct sql *s, void *statement);
+	bool (*is_null)(void *statement, int column);
+	int64_t (*column_int)(void *statement, int column);
+	/* Never NULL, unless the column is. */
+	struct slice (*column_slice)(void *statement, int column);
+};
+
+/* `text` must be a literal: the statement is kept under its address. */
+void query_init(struct query *q, struct sql *s, const char *text);
+void query_int(struct query *q, int64_t value);
+void query_null(struct query *q);
+void query_id(struct query *q, const struct id *id); /* a zero id is NULL */
+void query_text(struct query *q, struct slice text); /* not set: NULL */
+void query_blob(struct query *q, struct slice bytes);
+/* 1: there is a row; 0: there is none left, the statement is free again; or negative. */
+int query_next(struct query *q);
+/* For statements without rows, or when only the first one counts: frees the statement. */
+int query_run(struct query *q);
+/* After query_next gave 1 and no further row is wanted. */
+void query_done(struct query *q);
+/* Rows that the statement changed; after query_run. */
+int64_t query_changes(const struct query *q);
+
+int64_t row_int(const struct query *q, int column);
+bool row_is_null(const struct query *q, int column);
+struct id row_id(const struct query *q, int column); /* zero when NULL or not 16 bytes */
+/* Borrows: until the next query_next. */
+struct slice row_slice(const struct query *q, int column);
+struct slice row_copy(const struct query *q, int column, struct arena *a);
+
+/* A statement without parameters and rows. */
+int sql_run(struct sql *s, const char *text);
+
+/* ---- operations, by file ---- */
+
+/* sql_keys.c */
+int sql_keys_get(struct backend *b, struct id_key keys[STORE_KEYS_MAX], size_t *len);
+int sql_keys_add(struct backend *b, const struct id_key *key, int64_t now_ms);
+/* The first key, when there is none yet; then the minter. */
+int sql_keys_start(struct sql *s);
+
+/* sql_tasks.c */
+int sql_tasks_get(struct backend *b, struct arena *a, const struct id *ids, size_t len, unsigned with,
+	struct store_task *out);
+int sql_tasks_list(struct backend *b, struct arena *a, const struct store_list_query *q,
+	struct store_task *out, size_t *len);
+int sql_tasks_count(
+	struct backend *b, struct arena *a, struct slice tenant, struct store_task_count **out, size_t *len);
+/* One task, present, tombstone or absent. */
+int sql_task_load(struct sql *s, struct arena *a, const struct id *id, unsigned with, struct store_task *out);
+
+/* sql_apply.c */
+int sql_apply(struct backend *b, struct arena *a, const struct store_event *events, size_t len,
+	struct store_applied *out);
+
+/* sql_end.c: how a task ends and what follows, in the same transaction. */
+struct sql_end {
+	struct id id, batch;
+	struct slice tenant;
+	enum task_state state;
+	int64_t now_ms;
+	const struct delivery *deliveries;
+	size_t deliveries_len;
+	bool is_new; /* nothing was known of it before, so nothing hangs on it but what waits */
+};
+/* After its row was written: deliveries, its own due rows, its batch, what waits for it. *has_due: rows became due. */
+int sql_end_follow(struct sql *s, struct arena *a, const struct sql_end *end, bool *has_due);
+/*
+ * Ends an unfinished task by the store's own decision, with all that follows. -ENOENT: there is no unfinished row.
+ */
+int sql_end_task(struct sql *s, struct arena *a, const struct id *id, enum task_state state,
+	const char *error_type, struct slice message, int64_t now_ms);
+/* What waited for this task or batch becomes due. */
+int sql_end_release(struct sql *s, struct arena *a, const struct id *id, int64_t now_ms, bool *has_due);
+
+/* sql_later.c */
+int sql_later_insert(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len);
+int sql_later_undo(struct backend *b, const struct id *ids, size_t len);
+int sql_task_cancel(
+	struct backend *b, struct arena *a, const struct id *id, int64_t now_ms, enum store_cancel *out);
+
+/* sql_batch.c */
+int sql_batch_insert(struct backend *b, const struct id *id, struct slice tenant, int64_t now_ms);
+int sql_batch_seal(struct backend *b, struct arena *a, const struct id *id, const struct id *accepted,
+	size_t len, struct slice document, int64_t now_ms);
+int sql_batch_get(struct backend *b, struct arena *a, const struct id *id, struct backend_batch *out);
+/* One of its items has ended, for the first and only time. */
+int sql_batch_count_end(struct sql *s, struct arena *a, const struct id *batch, const struct id *item,
+	int64_t now_ms, bool *has_due);
+/* How many of its items are in which state. */
+int sql_batch_states(struct sql *s, struct slice ids, uint32_t by_state[TASK_STATES]);
+int sql_batch_is_complete(struct sql *s, const struct id *id, bool *found, bool *is_complete);
+
+/* sql_claim.c */
+int sql_claim(struct backend *b, struct arena *a, const struct store_claim *c, struct backend_claimed *out);
+int sql_claim_end(struct backend *b, struct slice tenant, struct slice key, enum store_claim_end how,
+	struct slice answer);
+
+/* sql_due.c */
+int sql_due_claim(struct backend *b, struct arena *a, const struct backend_due_query *q,
+	struct store_due *out, size_t *len, int64_t *next_due_ms);
+int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct store_due_result *results,
+	size_t len);
+/* The row that publishes attempt `attempt` of a task at `due_ms`. One that is claimed right now is left alone. */
+int sql_due_task(struct sql *s, const struct id *id, struct slice tenant, uint32_t attempt, int64_t due_ms,
+	int64_t now_ms);
+int sql_due_deliveries(struct sql *s, const struct sql_end *end);
+/* The first channel after this name that has rows to come: 1, or 0 when there is none. Copied into the arena. */
+int sql_due_next_channel(struct sql *s, struct arena *a, struct slice after, struct slice *out);
+/* Attempts up to this one need no publishing any more. */
+int sql_due_drop(struct sql *s, const struct id *id, uint32_t up_to_attempt);
+/* Gives up a delivery that nobody took. */
+int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char *error);
+
+/* sql_sweep.c */
+int sql_dead_letter_add(struct backend *b, const struct store_dead_letter *d);
+int sql_sweep(struct backend *b, struct arena *a, int64_t now_ms, size_t limit, struct store_sweep *out);
+
+/* The rows of a backend's table that every driver shares. */
+#define SQL_OPERATIONS                                                                                      \
+	.mark = sql_mark, .mark_keep = sql_mark_keep, .mark_undo = sql_mark_undo, .keys_get = sql_keys_get, \
+	.tasks_get = sql_tasks_get, .tasks_list = sql_tasks_list, .tasks_count = sql_tasks_count,           \
+	.batch_get = sql_batch_get, .keys_add = sql_keys_add, .later_insert = sql_later_insert,             \
+	.later_undo = sql_later_undo, .batch_insert = sql_batch_insert, .batch_seal = sql_batch_seal,       \
+	.claim = sql_claim, .claim_end = sql_claim_end, .apply = sql_apply, .task_cancel = sql_task_cancel, \
+	.due_claim = sql_due_claim, .due_end = sql_due_end, .dead_letter_add = sql_dead_letter_add,         \
+	.sweep = sql_sweep
+
+int sql_mark(struct backend *b);
+int sql_mark_keep(struct backend *b);
+int sql_mark_undo(struct backend *b);
+
+#endif
