@@ -11,10 +11,10 @@
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
 #include "gateway/problem_pages.h"
-#include "gateway/rate.h"
 #include "gateway/router.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
+#include "runtime/rate.h"
 
 enum { DOCUMENT_MAX = 4 << 20 };
 

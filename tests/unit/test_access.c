@@ -9,7 +9,7 @@
 #include "gateway/cors.h"
 #include "gateway/http.h"
 #include "gateway/listener.h"
-#include "gateway/rate.h"
+#include "runtime/rate.h"
 
 /* Of "one", "two" and "three". */
 static char one[] = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";

@@ -1,4 +1,4 @@
-#include "gateway/rate.h"
+#include "runtime/rate.h"
 
 #include <math.h>
 

@@ -4,8 +4,8 @@
  * What is taken at once may exceed what is there as long as something is: the bucket then owes it, and gives nothing
  * until it has come in again. So a large batch passes, and is paid for.
  */
-#ifndef GATEWAY_RATE_H
-#define GATEWAY_RATE_H
+#ifndef RUNTIME_RATE_H
+#define RUNTIME_RATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
