@@ -13,8 +13,9 @@
 #include "gateway/chunked.h"
 #include "gateway/conn.h"
 #include "gateway/guard.h"
-#include "gateway/listener.h"
 #include "gateway/metrics.h"
+#include "gateway/stream.h"
+#include "runtime/listener.h"
 
 #define CONN_LINGER_BYTES \
 	((size_t)32 << 20) /* read and dropped of what a client still sends after the last word */
@@ -25,6 +26,7 @@ enum conn_state {
 	CONN_BODY,
 	CONN_BUSY,	/* the request is handed out */
 	CONN_SENDING,	/* its answer is on its way */
+	CONN_STREAM,	/* its answer has no end of its own (stream.h) */
 	CONN_REFUSING,	/* an answer of the guard's own is */
 	CONN_LINGERING, /* said all, reads and drops */
 	CONN_CLOSED,	/* evhttp let go of it */
@@ -65,6 +67,16 @@ struct conn {
 	size_t lingered;
 	void (*on_gone)(void *arg);
 	void *on_gone_arg;
+	struct stream *stream; /* from conn_stream on until evhttp lets go */
+};
+
+struct stream {
+	struct conn *conn;
+	struct evhttp_request *req;
+	const struct stream_events *events;
+	void *arg;
+	size_t taken; /* bytes by the socket, since the last look of the write timeout */
+	bool is_woken, is_ending, is_cut;
 };
 
 TAILQ_HEAD(conn_list, conn);
@@ -80,6 +92,7 @@ struct guard {
 	struct listener *listener;
 	struct conn_list all, idle;
 	size_t count;
+	size_t streams; /* of these */
 	struct conn **by_fd; /* evhttp hands out requests by socket */
 	size_t by_fd_len;
 	size_t bytes; /* of the budget taken */
@@ -95,6 +108,8 @@ struct guard {
 /* evhttp hands out requests by socket. 0 or -ENOMEM. */
 int guard_remember(struct conn *c);
 void guard_forget(struct conn *c);
+/* Streams never take all connections: a new client still gets an answer. */
+size_t guard_streams_max(const struct guard *g);
 /* The connection is going: its memory is the caller's. The guard may be gone afterwards. */
 void guard_remove(struct conn *c);
 
@@ -106,10 +121,25 @@ int conn_new(struct guard *g, struct conn **out);
 void conn_enter(struct conn *c, enum conn_state state);
 /* At once, whatever its state. */
 void conn_close(struct conn *c);
+/* All was said: what the client still sends is read and dropped for a while, so that no reset overtakes the last word. */
+void conn_linger(struct conn *c);
 /* Says why and ends the connection. evhttp is not told: what it has of the request stays unfinished. */
 void conn_refuse(struct conn *c, enum problem problem, const char *why);
 /* Makes the connection's share of the budget what it holds now. False: it does not fit. */
 bool conn_charge(struct conn *c, size_t held);
+
+/* ---- stream.c, of a conn in CONN_STREAM ---- */
+
+/* Bytes have come, or the owner wants to look again. */
+void conn_stream_input(struct conn *c);
+/* The socket took `taken` bytes. */
+void conn_stream_output(struct conn *c, size_t taken);
+/* write_timeout is over. */
+void conn_stream_slow(struct conn *c);
+/* The pump's share. */
+void conn_stream_pump(struct conn *c);
+/* The guard stops. */
+void conn_stream_stop(struct conn *c);
 
 /* ---- conn_in.c ---- */
 

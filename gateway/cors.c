@@ -2,7 +2,7 @@
 
 #include <strings.h>
 
-#include "gateway/listener.h"
+#include "runtime/listener.h"
 
 bool cors_is_on(const struct gateway_cors *options)
 {

@@ -9,11 +9,11 @@
 #include "gateway/call.h"
 #include "gateway/cors.h"
 #include "gateway/http.h"
-#include "gateway/listener.h"
 #include "gateway/deliver.h"
 #include "gateway/router.h"
 #include "proto/json.h"
 #include "proto/name.h"
+#include "runtime/listener.h"
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 #define KIB 1024LL
@@ -42,7 +42,7 @@ static int check_listen(const void *value, char *why, size_t why_len)
 	unsigned port;
 
 	if (listen_parse(text_of(value), host, &port) < 0)
-		return refuse(why, why_len, "must be host:port, as 127.0.0.1:8080 or [::1]:8080");
+		return refuse(why, why_len, "must be host:port, as 127.0.0.1:8080 or [::1]:8080, or :port");
 	return 0;
 }
 
@@ -470,7 +470,7 @@ static const struct option gateway_table[] = {
 		AT(listen),
 		.fallback = "127.0.0.1:8080",
 		.check = check_listen,
-		.help = "host:port; another address than loopback needs auth.keys, or auth: none."},
+		.help = "host:port, or :port for every address; another than loopback needs auth.keys, or auth: none."},
 	{.name = "auth",
 		.type = OPTION_SECTION,
 		AT(auth),

@@ -8,11 +8,11 @@
 #include "gateway/call_internal.h"
 #include "gateway/cors.h"
 #include "gateway/guard.h"
-#include "gateway/listener.h"
 #include "gateway/metrics.h"
 #include "gateway/problem_pages.h"
 #include "gateway/router.h"
 #include "runtime/clock.h"
+#include "runtime/listener.h"
 #include "runtime/log.h"
 #include "runtime/rate.h"
 

@@ -1,31 +1,25 @@
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "runtime/clock.h"
 #include "runtime/health.h"
+#include "runtime/listener.h"
 #include "runtime/log.h"
 #include "runtime/quote.h"
 
 enum {
 	SWEEP_MS = 200,
 	IDLE_SWEEP_MS = 1000,
-	ACCEPT_LOG_MS = 10000,
 	READ_TIMEOUT_S = 3,
 	HEAD_MAX = 8 * 1024,
 	REQUEST_BODY_MAX = 4 * 1024,
 	ANSWER_MAX = 8 * 1024 * 1024,
-	ADDRESS_LEN = INET6_ADDRSTRLEN + 16,
-	HOST_LEN = 256,
-	BACKLOG = 64,
 };
 
 struct connection {
@@ -37,12 +31,10 @@ struct admin {
 	struct loop *loop;
 	struct health *health;
 	struct evhttp *http;
-	struct evconnlistener *listener; /* http's, once is_listening */
+	struct listener *listener;
 	struct event *sweep;
 	struct connection connections[ADMIN_CONNECTIONS_MAX];
-	bool is_listening;
 	bool is_busy; /* the last sweep found connections, or one has come since */
-	char address[ADDRESS_LEN];
 };
 
 struct page {
@@ -163,25 +155,9 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 		if (now >= c->deadline_ms)
 			shutdown(bufferevent_getfd(c->socket), SHUT_RDWR);
 	}
-	if (open < ADMIN_CONNECTIONS_MAX)
-		evconnlistener_enable(a->listener);
+	listener_set_full(a->listener, open == ADMIN_CONNECTIONS_MAX);
 	a->is_busy = open > 0;
 	timer_arm(a->sweep, a->is_busy ? SWEEP_MS : IDLE_SWEEP_MS);
-}
-
-/*
- * Out of descriptors: the connection stays in the backlog and would be tried again without end, so no more of it until
- * the next sweep. `http` is evhttp's: it has made itself the argument of all of the listener's callbacks.
- */
-static void on_accept_error(struct evconnlistener *listener, void *http)
-{
-	static struct log_gate gate;
-	int error = EVUTIL_SOCKET_ERROR();
-	unsigned suppressed;
-
-	if (log_gate_pass(&gate, ACCEPT_LOG_MS, &suppressed))
-		log_warn("admin_accept_failed", LOG_ERRNO(-error), LOG_INT("suppressed", suppressed));
-	evconnlistener_disable(listener);
 }
 
 /* Called by evhttp for every connection accepted; NULL makes it take a socket of its own, which is not watched. */
@@ -201,80 +177,14 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
 	a->connections[slot] = (struct connection){socket, clock_mono_ms() + ADMIN_CALL_MS};
 	/* The last free slot is the last of all. */
 	if (slot + 1 == ADMIN_CONNECTIONS_MAX)
-		evconnlistener_disable(a->listener);
+		listener_set_full(a->listener, true);
 	if (!a->is_busy)
 		timer_arm(a->sweep, SWEEP_MS);
 	a->is_busy = true;
 	return socket;
 }
 
-/* ---- listening ---- */
-
-/* "host:port", "[host]:port", ":port". */
-static int split_address(const char *listen, char host[HOST_LEN], const char **port)
-{
-	const char *colon = strrchr(listen, ':');
-	size_t len = colon ? (size_t)(colon - listen) : 0;
-
-	if (!colon || !colon[1] || len >= HOST_LEN || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-		return -EINVAL;
-	if (strtoul(colon + 1, NULL, 10) > 65535 || strlen(colon + 1) > 5)
-		return -EINVAL;
-	if (len >= 2 && listen[0] == '[' && colon[-1] == ']') {
-		listen++;
-		len -= 2;
-	} else if (memchr(listen, ':', len)) {
-		return -EINVAL;
-	}
-	memcpy(host, listen, len);
-	host[len] = '\0';
-	*port = colon + 1;
-	return 0;
-}
-
-static int look_up(const char *listen, struct addrinfo **out)
-{
-	const struct addrinfo hints = {
-		.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	char host[HOST_LEN];
-	const char *port;
-	int rc = split_address(listen, host, &port);
-
-	if (rc < 0)
-		return rc;
-	rc = getaddrinfo(*host ? host : NULL, port, &hints, out);
-	if (rc == 0)
-		return 0;
-	return rc == EAI_SYSTEM ? -errno : rc == EAI_MEMORY ? -ENOMEM : -EADDRNOTAVAIL;
-}
-
-static void note_address(struct admin *a)
-{
-	struct sockaddr_storage addr = {0};
-	socklen_t len = sizeof addr;
-	char host[INET6_ADDRSTRLEN], port[8];
-
-	if (getsockname(evconnlistener_get_fd(a->listener), (struct sockaddr *)&addr, &len) < 0 ||
-		getnameinfo((struct sockaddr *)&addr, len, host, sizeof host, port, sizeof port,
-			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-		return;
-	snprintf(a->address, sizeof a->address, addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-}
-
-static int open_listener(struct admin *a, const char *listen)
-{
-	const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
-	struct addrinfo *found;
-	int rc = look_up(listen, &found);
-
-	if (rc < 0)
-		return rc;
-	a->listener = evconnlistener_new_bind(
-		loop_base(a->loop), NULL, NULL, flags, BACKLOG, found->ai_addr, (int)found->ai_addrlen);
-	rc = a->listener ? 0 : -errno;
-	freeaddrinfo(found);
-	return rc;
-}
+/* ---- the whole ---- */
 
 static int open_http(struct admin *a)
 {
@@ -290,12 +200,8 @@ static int open_http(struct admin *a)
 						    EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
 	evhttp_set_gencb(a->http, on_request, a);
 	evhttp_set_bevcb(a->http, on_connection, a);
-	if (!evhttp_bind_listener(a->http, a->listener))
-		return -ENOMEM;
-	a->is_listening = true;
-	evconnlistener_set_error_cb(a->listener, on_accept_error);
 	timer_arm(a->sweep, IDLE_SWEEP_MS);
-	return 0;
+	return listener_serve(a->listener, a->http);
 }
 
 int admin_new(struct loop *loop, const char *listen, struct health *h, struct admin **out)
@@ -311,14 +217,13 @@ int admin_new(struct loop *loop, const char *listen, struct health *h, struct ad
 	if (*listen == '\0')
 		goto done;
 	a->sweep = loop_timer(loop, on_sweep, a);
-	rc = a->sweep ? open_listener(a, listen) : -ENOMEM;
+	rc = a->sweep ? listener_new(loop_base(loop), listen, NULL, NULL, &a->listener) : -ENOMEM;
 	if (rc < 0)
 		goto out;
 	rc = open_http(a);
 	if (rc < 0)
 		goto out;
-	note_address(a);
-	log_info("admin_listening", LOG_TEXT("address", a->address));
+	log_info("admin_listening", LOG_TEXT("address", admin_address(a)));
 done:
 	*out = a;
 	a = NULL;
@@ -331,14 +236,14 @@ void admin_free(struct admin *a)
 {
 	if (!a)
 		return;
-	/* A listener that evhttp did not come to own is still ours. */
-	if (a->listener && !a->is_listening)
-		evconnlistener_free(a->listener);
+	if (a->listener)
+		listener_stop(a->listener);
 	if (a->http)
 		evhttp_free(a->http);
 	for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
 		if (a->connections[i].socket)
 			bufferevent_decref(a->connections[i].socket);
+	listener_free(a->listener);
 	if (a->sweep)
 		event_free(a->sweep);
 	free(a);
@@ -346,5 +251,5 @@ void admin_free(struct admin *a)
 
 const char *admin_address(const struct admin *a)
 {
-	return a->address;
+	return a->listener ? listener_address(a->listener) : "";
 }

@@ -8,7 +8,7 @@
 #include "gateway/auth.h"
 #include "gateway/cors.h"
 #include "gateway/http.h"
-#include "gateway/listener.h"
+#include "runtime/listener.h"
 #include "runtime/rate.h"
 
 /* Of "one", "two" and "three". */
@@ -162,8 +162,8 @@ static void origins_are_allowed_by_name(void **state)
 
 static void listen_addresses_are_split(void **state)
 {
-	static const char *const wrong[] = {"", ":", ":80", "a", "a:", "a:b", "a:-1", "a:65536", "::1:80",
-		"[::1]", "[]:80", "a b:80", "a/b:80", "127.0.0.1:80x"};
+	static const char *const wrong[] = {"", ":", "a", "a:", "a:b", "a:-1", "a:65536", "::1:80",
+		"[::1]", "[]:80", "a b:80", "a/b:80", "127.0.0.1:80x", "a:000080"};
 	char host[LISTEN_HOST_MAX];
 	unsigned port;
 
@@ -173,6 +173,9 @@ static void listen_addresses_are_split(void **state)
 	assert_int_equal(listen_parse("localhost:65535", host, &port), 0);
 	assert_string_equal(host, "localhost");
 	assert_int_equal(port, 65535);
+	assert_int_equal(listen_parse(":80", host, &port), 0);
+	assert_string_equal(host, "");
+	assert_int_equal(port, 80);
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
 		assert_int_equal(listen_parse(wrong[i], host, &port), -EINVAL);
 }

@@ -1,9 +1,9 @@
 /*
- * The listening socket: accepts while it may, and stops when the process runs out of descriptors instead of spinning.
- * Never looks at what it accepts.
+ * A listening socket for evhttp: accepts while it may, and pauses when the process runs out of descriptors instead of
+ * spinning. Never looks at what it accepts. Everything on the loop thread.
  */
-#ifndef GATEWAY_LISTENER_H
-#define GATEWAY_LISTENER_H
+#ifndef RUNTIME_LISTENER_H
+#define RUNTIME_LISTENER_H
 
 #include <event2/http.h>
 #include <stdbool.h>
@@ -11,7 +11,8 @@
 struct listener;
 
 /*
- * Splits "127.0.0.1:8080", "[::1]:8080" or "localhost:8080" into host and port, which may be 0. 0 or -EINVAL. Pure.
+ * Splits "127.0.0.1:8080", "[::1]:8080", "localhost:8080" or ":8080" into host, empty for every address, and port, which
+ * may be 0 for any that is free. 0 or -EINVAL. Pure.
  */
 #define LISTEN_HOST_MAX 256
 int listen_parse(const char *address, char host[LISTEN_HOST_MAX], unsigned *port);
@@ -20,8 +21,8 @@ bool listen_is_loopback(const char *host);
 
 /*
  * Binds and listens, and accepts nothing yet. `on_starved` is called when a connection could not be accepted for want of
- * descriptors or memory: whoever can close one should. 0, -EINVAL for an address that is none, -EADDRNOTAVAIL for a host
- * that has none, or the error of bind.
+ * descriptors or memory: whoever can close one should; NULL: nobody can. 0, -EINVAL for an address that is none, -EADDRNOTAVAIL for a host
+ * that has none, -ENOMEM, or the error of bind.
  */
 int listener_new(struct event_base *base, const char *address, void (*on_starved)(void *arg), void *arg,
 	struct listener **out);

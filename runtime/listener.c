@@ -1,4 +1,4 @@
-#include "gateway/listener.h"
+#include "runtime/listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +20,8 @@ enum {
 	STARVED_PAUSE_MS = 100,
 	STARVED_LOG_MS = 10000,
 	IDLE_MS = 24 * 3600 * 1000,
-	PORT_MAX = 65535
+	PORT_MAX = 65535,
+	PORT_DIGITS = 5,
 };
 
 struct listener {
@@ -42,7 +43,7 @@ static int parse_port(const char *text, unsigned *port)
 	char *end;
 	unsigned long value = strtoul(text, &end, 10);
 
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || value > PORT_MAX)
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || end - text > PORT_DIGITS || value > PORT_MAX)
 		return -EINVAL;
 	*port = (unsigned)value;
 	return 0;
@@ -59,7 +60,7 @@ int listen_parse(const char *address, char host[LISTEN_HOST_MAX], unsigned *port
 		start++;
 		len -= 2;
 	}
-	if (len == 0 || len >= LISTEN_HOST_MAX || (!has_brackets && memchr(start, ':', len)))
+	if (!colon || len >= LISTEN_HOST_MAX || (!has_brackets && memchr(start, ':', len)))
 		return -EINVAL;
 	if (strcspn(start, "[] /") < len || parse_port(colon + 1, port) < 0)
 		return -EINVAL;
@@ -80,16 +81,20 @@ bool listen_is_loopback(const char *host)
 	return inet_pton(AF_INET6, host, &in6) == 1 && IN6_IS_ADDR_LOOPBACK(&in6);
 }
 
-static int resolve(const char *address, struct addrinfo **out)
+static int look_up(const char *address, struct addrinfo **out)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	char host[LISTEN_HOST_MAX], service[8];
 	unsigned port;
+	int rc;
 
 	if (listen_parse(address, host, &port) < 0)
 		return -EINVAL;
 	snprintf(service, sizeof service, "%u", port % (PORT_MAX + 1));
-	return getaddrinfo(host, service, &hints, out) == 0 ? 0 : -EADDRNOTAVAIL;
+	rc = getaddrinfo(*host ? host : NULL, service, &hints, out);
+	if (rc == 0)
+		return 0;
+	return rc == EAI_SYSTEM ? -errno : rc == EAI_MEMORY ? -ENOMEM : -EADDRNOTAVAIL;
 }
 
 static void name_address(struct listener *l)
@@ -133,11 +138,13 @@ static void pause_accepting(struct listener *l)
 	int error = errno;
 
 	if (log_gate_pass(&l->gate, STARVED_LOG_MS, &suppressed))
-		log_warn("accept_paused", LOG_ERRNO(-error), LOG_INT("suppressed", suppressed));
+		log_warn("accept_paused", LOG_TEXT("address", l->address), LOG_ERRNO(-error),
+			LOG_INT("suppressed", suppressed));
 	l->is_starved = true;
 	timer_arm(&l->pause, STARVED_PAUSE_MS);
 	update(l);
-	l->on_starved(l->arg);
+	if (l->on_starved)
+		l->on_starved(l->arg);
 }
 
 struct search {
@@ -183,7 +190,7 @@ int listener_new(struct event_base *base, const char *address, void (*on_starved
 	l->arg = arg;
 	event_assign(&l->pause, base, -1, 0, on_pause, l);
 	timer_arm(&l->pause, IDLE_MS);
-	rc = resolve(address, &found);
+	rc = look_up(address, &found);
 	if (rc < 0)
 		goto out;
 	l->listener = evconnlistener_new_bind(base, NULL, NULL,
