@@ -1,3 +1,6 @@
+/* Before libevent's headers, which undefine what they find missing. */
+#include <sys/queue.h>
+
 #include "gateway/call_internal.h"
 
 #include <assert.h>
@@ -14,6 +17,7 @@
 enum {
 	DETAIL_MAX = 2048,
 	PROBLEM_MAX = 64 * 1024,
+	HEAD_MAX = 64 * 1024,	    /* of an answer; what clients put into it was bounded before */
 	CHARGED_ANSWER = 64 * 1024, /* bytes from which on an answer counts in the budget */
 };
 
@@ -317,16 +321,23 @@ static bool has_body(int status)
 	return status != 204 && status != 304;
 }
 
-static void set_fields(struct call *c, int status, struct slice content_type, size_t len)
+static void set_common_fields(struct call *c)
 {
 	char text[HTTP_DATE_LEN + 1];
-	char type[256];
 
 	http_date(text);
 	set_default(c, "Date", text);
 	set_default(c, "X-Request-Id", c->request_id);
 	set_default(c, "Cache-Control", "no-store");
 	set_default(c, "X-Content-Type-Options", "nosniff");
+}
+
+static void set_fields(struct call *c, int status, struct slice content_type, size_t len)
+{
+	char text[HTTP_DATE_LEN + 1];
+	char type[256];
+
+	set_common_fields(c);
 	if (!has_body(status))
 		return;
 	if (content_type.len > 0 && content_type.len < sizeof type) {
@@ -386,6 +397,63 @@ void call_answer(struct call *c, int status, struct slice content_type, struct s
 		call_problem(c, PROBLEM_BUSY, NULL,
 			"The gateway holds as many bytes of requests and answers as it may.");
 	}
+}
+
+/* ---- an answer without an end ---- */
+
+static int render_head(struct call *c, int status, struct buf *out)
+{
+	struct evkeyval *field;
+
+	buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+	TAILQ_FOREACH(field, evhttp_request_get_output_headers(c->req), next)
+	buf_printf(out, "%s: %s\r\n", field->key, field->value);
+	return buf_append_text(out, "\r\n");
+}
+
+static int start_stream(
+	struct call *c, int status, const struct stream_events *events, void *arg, struct stream **out)
+{
+	struct buf head;
+	int rc;
+
+	if (call_is_gone(c))
+		return -EPIPE;
+	if (guard_is_stopping(c->guard))
+		return -EAGAIN;
+	buf_init(&head, HEAD_MAX);
+	set_common_fields(c);
+	rc = render_head(c, status, &head);
+	if (rc == 0)
+		rc = conn_stream(c->conn, c->req, buf_slice(&head), events, arg, out);
+	buf_done(&head);
+	return rc;
+}
+
+/* They were meant for a stream. */
+static void forget_stream_fields(struct call *c)
+{
+	static const char *const names[] = {"Connection", "Upgrade", "Sec-WebSocket-Accept",
+		"Sec-WebSocket-Protocol", "Transfer-Encoding"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		evhttp_remove_header(evhttp_request_get_output_headers(c->req), names[i]);
+}
+
+int call_stream(
+	struct call *c, int status, const struct stream_events *events, void *arg, struct stream **out)
+{
+	int rc = start_stream(c, status, events, arg, out);
+
+	if (rc < 0) {
+		forget_stream_fields(c);
+		call_problem(c, PROBLEM_BUSY, NULL,
+			"As many connections are kept open for what comes as may, or the gateway is ending.");
+		return rc;
+	}
+	c->server->on_answered(c, status, c->server->arg);
+	free_call(c);
+	return 0;
 }
 
 void call_answer_json(struct call *c, int status, struct slice json)

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "gateway/problem.h"
+#include "gateway/stream.h"
 #include "runtime/loop.h"
 
 struct call;
@@ -70,6 +71,15 @@ void call_problem_with(
 	struct call *c, enum problem problem, const char *field, const char *members, const char *detail);
 
 /*
+ * Sends the head of an answer that has no end of its own, with the headers set so far, and hands the connection over; the
+ * call is answered and freed. Content-Type is a header like others here, and the framing is the caller's: without any the
+ * body ends with the connection. 0, or -EAGAIN, -ENOMEM, -EPIPE: the call has been answered with a problem (or its client
+ * had left), and there is no stream. Borrows: events, for good.
+ */
+int call_stream(
+	struct call *c, int status, const struct stream_events *events, void *arg, struct stream **out);
+
+/*
  * Calls cb, from the loop, when the client leaves before the answer. One a call; NULL takes it back. For calls that wait
  * long: a client that has only closed its sending side counts as leaving, while one without a cb is still answered.
  */
@@ -103,5 +113,6 @@ struct endpoint {
 #define ENDPOINT_LOCAL	2u /* no key needed from a loopback address: /metrics */
 #define ENDPOINT_SUBMIT 4u /* counts as one submission for the tenant's rate limit */
 #define ENDPOINT_ALWAYS 8u /* not subject to the limit of calls in flight */
+#define ENDPOINT_BARE	16u /* takes no query parameter: any is refused before the handler */
 
 #endif

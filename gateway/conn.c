@@ -52,6 +52,7 @@ static int64_t state_limit_ms(const struct conn *c)
 	case CONN_REFUSING: return l->write_timeout_ms;
 	case CONN_LINGERING: return LINGER_MS;
 	case CONN_BUSY:
+	case CONN_STREAM: /* armed by what is written */
 	case CONN_CLOSED: return 0;
 	}
 	return 0;
@@ -86,7 +87,7 @@ void conn_close(struct conn *c)
 		bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
 }
 
-static void linger(struct conn *c)
+void conn_linger(struct conn *c)
 {
 	if (c->has_eof) {
 		conn_close(c);
@@ -151,6 +152,8 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
 {
 	struct conn *c = arg;
 
+	if (c->state == CONN_STREAM)
+		conn_stream_output(c, info->n_deleted);
 	if (info->n_deleted > 0 && evbuffer_get_length(output) == 0 && c->state != CONN_CLOSED)
 		event_active(&c->pump, EV_TIMEOUT, 0);
 }
@@ -198,7 +201,7 @@ void conn_answer(struct conn *c, struct evhttp_request *req, int status, struct 
 static void sent(struct conn *c)
 {
 	if (c->state == CONN_REFUSING || (c->state == CONN_SENDING && c->is_last))
-		linger(c);
+		conn_linger(c);
 	else if (c->state == CONN_SENDING)
 		bufferevent_trigger(c->bev, EV_WRITE, 0);
 }
@@ -229,6 +232,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	case CONN_BODY: conn_refuse(c, PROBLEM_TIMEOUT, "The body of the request took too long."); return;
 	case CONN_SENDING:
 	case CONN_REFUSING: on_slow(c); return;
+	case CONN_STREAM: conn_stream_slow(c); return;
 	case CONN_BUSY:
 	case CONN_CLOSED: return;
 	}
@@ -296,6 +300,7 @@ static bool is_over(const struct conn *c)
 	case CONN_BUSY: return c->has_eof && c->is_watched;
 	case CONN_LINGERING: return c->lingered > CONN_LINGER_BYTES;
 	case CONN_SENDING:
+	case CONN_STREAM:
 	case CONN_REFUSING:
 	case CONN_CLOSED: return false;
 	}
@@ -312,7 +317,9 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (c->state == CONN_IDLE && !c->guard->on_drained && has_input(c))
 		bufferevent_trigger(c->underlying, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
-	if (is_over(c))
+	if (c->state == CONN_STREAM)
+		conn_stream_pump(c);
+	else if (is_over(c))
 		conn_close(c);
 	else if (unsent(c) == 0)
 		sent(c);
@@ -324,7 +331,10 @@ static void on_socket_read(struct bufferevent *underlying, void *arg)
 {
 	struct conn *c = arg;
 
-	c->filter.read(underlying, c->filter.arg);
+	if (c->state == CONN_STREAM)
+		conn_stream_input(c);
+	else
+		c->filter.read(underlying, c->filter.arg);
 }
 
 static void on_socket_write(struct bufferevent *underlying, void *arg)
@@ -343,7 +353,9 @@ static void on_socket_event(struct bufferevent *underlying, short what, void *ar
 			   (c->state == CONN_BUSY && !c->is_watched);
 
 	c->has_eof |= is_eof;
-	if (!is_eof || !is_answered)
+	if (is_eof && c->state == CONN_STREAM)
+		event_active(&c->pump, EV_TIMEOUT, 0);
+	else if (!is_eof || !is_answered)
 		c->filter.event(underlying, what, c->filter.arg);
 }
 

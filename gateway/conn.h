@@ -9,6 +9,7 @@
 #include <event2/http.h>
 
 #include "gateway/head.h"
+#include "gateway/stream.h"
 
 struct conn;
 struct guard;
@@ -34,5 +35,11 @@ void conn_watch(struct conn *c, bool is_long);
  */
 void conn_answer(
 	struct conn *c, struct evhttp_request *req, int status, struct evbuffer *body, size_t charge);
+/*
+ * Sends `head`, a status line and fields with their empty line, and makes a stream of the rest. 0 and the request is the
+ * stream's; -EAGAIN (as many streams as may be), -ENOMEM: nothing was done. Borrows: events.
+ */
+int conn_stream(struct conn *c, struct evhttp_request *req, struct slice head,
+	const struct stream_events *events, void *arg, struct stream **out);
 
 #endif

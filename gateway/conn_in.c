@@ -186,6 +186,7 @@ static bool (*const steps[])(struct conn *, struct evbuffer *, struct evbuffer *
 	[CONN_BODY] = step_body,
 	[CONN_BUSY] = step_hold,
 	[CONN_SENDING] = step_hold,
+	[CONN_STREAM] = step_hold,
 	[CONN_REFUSING] = step_drop,
 	[CONN_LINGERING] = step_drop,
 	[CONN_CLOSED] = step_drop,
@@ -214,6 +215,7 @@ static void charge_or_refuse(struct conn *c, struct evbuffer *src)
 		evbuffer_drain(src, evbuffer_get_length(src));
 		c->is_last = true;
 		return;
+	case CONN_STREAM:
 	case CONN_REFUSING:
 	case CONN_LINGERING:
 	case CONN_CLOSED: return;

@@ -92,7 +92,7 @@ struct guard {
 	struct listener *listener;
 	struct conn_list all, idle;
 	size_t count;
-	size_t streams; /* of these */
+	size_t streams;	     /* of these */
 	struct conn **by_fd; /* evhttp hands out requests by socket */
 	size_t by_fd_len;
 	size_t bytes; /* of the budget taken */

@@ -15,6 +15,7 @@ enum {
 	EVICT_AGE_MS = 1000, /* a connection this long idle may be closed to make room */
 	EVICT_EVERY_MS = 200,
 	EVICT_SHARE = 16,	   /* of all connections, at once */
+	STREAMS_SHARE = 10,	   /* one in so many connections is kept from them */
 	DESCRIPTORS_RESERVED = 64, /* for the broker, the store and the logs */
 	BY_FD_FIRST = 64,
 };
@@ -109,6 +110,13 @@ static void on_make_room(evutil_socket_t fd, short what, void *arg)
 
 	evict(g, g->count / EVICT_SHARE + 1);
 	update_accepting(g);
+}
+
+size_t guard_streams_max(const struct guard *g)
+{
+	size_t all = (size_t)g->limits.connections;
+
+	return all - (all + STREAMS_SHARE - 1) / STREAMS_SHARE;
 }
 
 /* ---- connections and requests ---- */
@@ -268,6 +276,9 @@ void guard_stop(struct guard *g, void (*on_drained_cb)(void *arg), void *arg)
 		next = TAILQ_NEXT(c, idle);
 		event_active(&c->pump, EV_TIMEOUT, 0);
 	}
+	TAILQ_FOREACH(c, &g->all, all)
+	if (c->state == CONN_STREAM)
+		conn_stream_stop(c);
 	event_active(&g->drained, EV_TIMEOUT, 0);
 }
 

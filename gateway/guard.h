@@ -10,6 +10,7 @@
  *   - a client that leaves while its request is worked on is noticed
  *   - answers on connections that end are out before the socket is closed, and what the client still sends is read for a
  *     while, so that no reset overtakes them
+ *   - an answer that goes on and on (stream.h) is bounded like all others, and told when the service ends
  *   - a cap on connections, at which the longest idle one makes room; accepting pauses when descriptors run out
  *
  * Never looks at paths, keys or bodies. Everything on the loop thread.
