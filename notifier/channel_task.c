@@ -28,7 +28,7 @@ struct publish {
 	int64_t due_at_ms;
 };
 
-static int start(struct service *s, const struct notifier_options *options, void **self)
+static int start(struct service *s, const struct notifier_options *options, struct store *store, void **self)
 {
 	struct task_channel *c = calloc(1, sizeof *c);
 

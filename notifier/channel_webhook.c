@@ -498,7 +498,7 @@ static void webhook_free(void *self)
 	free(c);
 }
 
-static int start(struct service *s, const struct notifier_options *options, void **self)
+static int start(struct service *s, const struct notifier_options *options, struct store *store, void **self)
 {
 	struct webhook_channel *c = calloc(1, sizeof *c);
 	const struct option_strings *schedule = &options->webhook.schedule;

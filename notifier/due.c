@@ -370,7 +370,7 @@ static int start_lanes(struct due *d, const struct notifier_options *options)
 
 		l->due = d;
 		l->channel = channels[i];
-		rc = l->channel->start(d->service, options, &l->self);
+		rc = l->channel->start(d->service, options, d->store, &l->self);
 		if (rc < 0)
 			return rc;
 	}
