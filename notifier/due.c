@@ -129,7 +129,7 @@ static void check_drained(struct due *d)
 	drained(d->drained_arg);
 }
 
-static void on_written(int rc, void *arg)
+static void on_written(int rc, const struct store_endpoint *disabled, size_t disabled_len, void *arg)
 {
 	struct due *d = arg;
 	struct ticket *next;

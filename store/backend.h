@@ -21,11 +21,13 @@
 #define BACKEND_WHY_LEN 512
 
 struct backend_type;
+struct changes;
 
 /* A connection; embedded first in the kind's own struct. */
 struct backend {
 	const struct backend_type *type;
 	char why[BACKEND_WHY_LEN];
+	struct changes *changes; /* of the transaction; NULL: nobody wants to hear of them */
 };
 
 struct backend_options {
@@ -50,6 +52,19 @@ struct backend_claimed {
 struct backend_batch {
 	struct store_batch batch;
 	uint32_t by_state[TASK_STATES];
+};
+
+/* What an operation on endpoints or deliveries gives. */
+struct backend_endpoints {
+	enum store_endpoint_outcome what;
+	struct store_endpoint *items;
+	size_t len;
+};
+
+struct backend_deliveries {
+	struct store_task task;
+	struct store_delivery *items;
+	size_t len;
 };
 
 struct backend_type {
@@ -81,6 +96,13 @@ struct backend_type {
 		struct store_task_count **out, size_t *len);
 	int (*batch_get)(struct backend *b, struct arena *a, const struct id *id, struct backend_batch *out);
 	int (*version)(struct backend *b, uint64_t *out);
+	int (*deliveries_get)(
+		struct backend *b, struct arena *a, const struct id *task, struct backend_deliveries *out);
+	int (*delivery_get)(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+		struct backend_deliveries *out);
+	/* A zero id: all of the tenant's. */
+	int (*endpoints_get)(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+		struct backend_endpoints *out);
 
 	/* Writing. */
 	int (*keys_add)(struct backend *b, const struct id_key *key, int64_t now_ms);
@@ -100,7 +122,19 @@ struct backend_type {
 	int (*due_claim)(struct backend *b, struct arena *a, const struct backend_due_query *q,
 		struct store_due *out, size_t *len, int64_t *next_due_ms);
 	int (*due_end)(struct backend *b, struct arena *a, uint64_t owner,
-		const struct store_due_result *results, size_t len);
+		const struct store_due_result *results, size_t len, struct backend_endpoints *disabled);
+	int (*delivery_retry)(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+		int64_t now_ms, enum store_retry *what, struct backend_deliveries *out);
+	int (*deliveries_replay)(struct backend *b, struct arena *a, const struct store_replay *r,
+		size_t *count, bool *has_more);
+	int (*endpoint_add)(struct backend *b, struct arena *a, const struct store_endpoint *e,
+		struct backend_endpoints *out);
+	int (*endpoint_change)(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+		const struct store_endpoint_change *change, struct backend_endpoints *out);
+	int (*endpoint_rotate)(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+		struct slice secret, int64_t old_until_ms, int64_t now_ms, struct backend_endpoints *out);
+	int (*endpoint_remove)(
+		struct backend *b, const struct id *id, struct slice tenant, struct backend_endpoints *out);
 	int (*dead_letter_add)(struct backend *b, const struct store_dead_letter *d);
 	int (*sweep)(
 		struct backend *b, struct arena *a, int64_t now_ms, size_t limit, struct store_sweep *out);

@@ -43,33 +43,35 @@ int store_due_claim(struct store *s, uint64_t owner, const char *channels, int64
 
 static int run_due_end(struct backend *b, struct op *op)
 {
-	return b->type->due_end(
-		b, &op->arena, op->done.due_end.owner, op->done.due_end.results, op->done.due_end.len);
+	return b->type->due_end(b, &op->arena, op->due_end.owner, op->due_end.results, op->due_end.len,
+		&op->due_end.disabled);
 }
 
-static void reply_done(struct op *op)
+static void reply_due_end(struct op *op)
 {
-	op->done.cb(op->rc, op->arg);
+	const struct backend_endpoints *disabled = &op->due_end.disabled;
+
+	op->due_end.cb(op->rc, disabled->items, op->rc < 0 ? 0 : disabled->len, op->arg);
 }
 
-static const struct op_type op_due_end = {"due_end", true, run_due_end, reply_done};
+static const struct op_type op_due_end = {"due_end", true, run_due_end, reply_due_end};
 
 int store_due_end(struct store *s, uint64_t owner, const struct store_due_result *results, size_t len,
-	store_done_cb *cb, void *arg)
+	store_due_end_cb *cb, void *arg)
 {
 	struct op *op = op_new(&op_due_end, arg);
 	struct store_due_result *copy;
 
 	if (!op)
 		return -ENOMEM;
-	op->done.cb = cb;
+	op->due_end.cb = cb;
 	copy = op_copy_array(op, results, len, sizeof *results);
 	for (size_t i = 0; copy && i < len; i++) {
 		copy[i].error = op_copy(op, results[i].error);
 		copy[i].response = op_copy(op, results[i].response);
 	}
-	op->done.due_end.owner = owner;
-	op->done.due_end.results = copy;
-	op->done.due_end.len = len;
+	op->due_end.owner = owner;
+	op->due_end.results = copy;
+	op->due_end.len = len;
 	return store_submit(s, op);
 }

@@ -56,11 +56,6 @@ struct op {
 					enum store_claim_end how;
 					struct slice answer;
 				} claim_end;
-				struct {
-					uint64_t owner;
-					const struct store_due_result *results;
-					size_t len;
-				} due_end;
 				struct store_dead_letter dead_letter;
 			};
 		} done;
@@ -119,11 +114,53 @@ struct op {
 			int64_t next_due_ms;
 		} due;
 		struct {
+			store_due_end_cb *cb;
+			uint64_t owner;
+			const struct store_due_result *results;
+			size_t len;
+			struct backend_endpoints disabled;
+		} due_end;
+		struct {
+			store_deliveries_cb *cb;
+			struct id id;
+			struct slice tenant;
+			struct backend_deliveries found;
+		} deliveries;
+		struct {
+			store_retry_cb *cb;
+			struct id id;
+			struct slice tenant;
+			int64_t now_ms;
+			enum store_retry what;
+			struct backend_deliveries found;
+		} retry;
+		struct {
+			store_replay_cb *cb;
+			struct store_replay replay;
+			size_t count;
+			bool has_more;
+		} replay;
+		struct {
+			store_endpoints_cb *cb;
+			struct id id;
+			struct slice tenant;
+			struct store_endpoint add;
+			struct store_endpoint_change change;
+			struct slice secret;
+			int64_t old_until_ms, now_ms;
+			struct backend_endpoints found;
+		} endpoint;
+		struct {
 			store_sweep_cb *cb;
 			int64_t now_ms;
 			size_t limit;
 			struct store_sweep swept;
 		} sweep;
+		/* what a transaction changed */
+		struct {
+			const struct store_task *tasks;
+			size_t len;
+		} changes;
 		/* what a thread tells of itself */
 		struct {
 			bool is_writer, is_up;

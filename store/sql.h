@@ -152,7 +152,7 @@ int sql_claim_end(struct backend *b, struct slice tenant, struct slice key, enum
 int sql_due_claim(struct backend *b, struct arena *a, const struct backend_due_query *q,
 	struct store_due *out, size_t *len, int64_t *next_due_ms);
 int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct store_due_result *results,
-	size_t len);
+	size_t len, struct backend_endpoints *disabled);
 /* The row that publishes attempt `attempt` of a task at `due_ms`. One that is claimed right now is left alone. */
 int sql_due_task(struct sql *s, const struct id *id, struct slice tenant, uint32_t attempt, int64_t due_ms,
 	int64_t now_ms);

@@ -402,7 +402,7 @@ static int end_delivery(struct sql *s, const struct held *h, const struct store_
 }
 
 int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct store_due_result *results,
-	size_t len)
+	size_t len, struct backend_endpoints *disabled)
 {
 	struct sql *s = sql_of(b);
 	int rc = 0;

@@ -125,6 +125,16 @@ int store_tasks_count(struct store *s, struct slice tenant, store_counts_cb *cb,
 typedef void store_version_cb(int rc, uint64_t version, void *arg);
 int store_version(struct store *s, store_version_cb *cb, void *arg);
 
+/*
+ * What this handle's own writes changed: after each commit the tasks whose rev it raised, in order, as they were with
+ * that rev, without request; with the result when that is JSON of at most STORE_CHANGE_RESULT_MAX bytes. Told before the
+ * callbacks of the calls that caused them. A task that somebody reported on in vain is told as it is, again. Set it right
+ * after store_new. For want of memory some may go untold.
+ */
+#define STORE_CHANGE_RESULT_MAX ((size_t)16 * 1024)
+typedef void store_change_cb(const struct store_task *tasks, size_t len, void *arg);
+void store_on_change(struct store *s, store_change_cb *cb, void *arg);
+
 /* ---- tasks: what happens later ---- */
 
 enum store_wait { STORE_WAITS_NOT, STORE_WAITS_TASK, STORE_WAITS_BATCH };
@@ -266,6 +276,69 @@ enum store_cancel {
 typedef void store_cancel_cb(int rc, enum store_cancel what, void *arg);
 int store_task_cancel(struct store *s, const struct id *id, int64_t now_ms, store_cancel_cb *cb, void *arg);
 
+/* ---- registered endpoints ---- */
+
+#define STORE_ENDPOINTS_MAX 100 /* a tenant */
+
+/* A receiver of a tenant's outcomes: each task that ends and matches gets a delivery to it, beside those it asked for. */
+struct store_endpoint {
+	struct id id;
+	struct slice tenant;
+	struct slice url;
+	struct slice description; /* unset: none */
+	/* Names, or beginnings of names and a '*', separated by commas; empty: every task (store/endpoint.h). */
+	struct slice tasks;
+	uint32_t outcomes;	 /* 1 << enum task_state, each; 0: every terminal one */
+	struct slice secret;	 /* "whsec_…" */
+	struct slice old_secret; /* signs, too, until old_until_ms; unset: none */
+	int64_t old_until_ms;
+	int64_t created_at_ms, updated_at_ms;
+	bool is_enabled;
+	int64_t disabled_at_ms;	     /* 0: it is enabled */
+	struct slice disabled_reason; /* for people */
+	int64_t failing_since_ms;    /* of the first failure since the last success; 0: the last attempt was one */
+};
+
+enum store_endpoint_outcome {
+	STORE_ENDPOINT_DONE,
+	STORE_ENDPOINT_ABSENT,	 /* no such endpoint of this tenant */
+	STORE_ENDPOINT_TOO_MANY, /* the tenant has STORE_ENDPOINTS_MAX */
+};
+/* `endpoints`: what was asked for, or as it is now; none when absent, refused or removed. */
+typedef void store_endpoints_cb(int rc, enum store_endpoint_outcome what,
+	const struct store_endpoint *endpoints, size_t len, void *arg);
+
+/*
+ * A new one, enabled: its id, tenant, url, description, tasks, outcomes, secret and created_at_ms count. One whose id is
+ * there already is left as it is.
+ */
+int store_endpoint_add(struct store *s, const struct store_endpoint *e, store_endpoints_cb *cb, void *arg);
+int store_endpoint_get(
+	struct store *s, const struct id *id, struct slice tenant, store_endpoints_cb *cb, void *arg);
+/* All of the tenant's, oldest first. */
+int store_endpoints_list(struct store *s, struct slice tenant, store_endpoints_cb *cb, void *arg);
+
+/* What is to become different; everything else stays as it is. */
+struct store_endpoint_change {
+	struct slice url; /* unset: stays. What is pending goes there, too; failing_since begins anew */
+	struct slice description; /* unset: stays; empty: none from now on */
+	struct slice tasks;	  /* unset: stays */
+	bool has_outcomes;
+	uint32_t outcomes;
+	bool has_enabled;
+	bool is_enabled;     /* enabling begins failing_since anew */
+	struct slice reason; /* when disabling */
+	int64_t now_ms;
+};
+int store_endpoint_change(struct store *s, const struct id *id, struct slice tenant,
+	const struct store_endpoint_change *change, store_endpoints_cb *cb, void *arg);
+/* A new secret; the one until now signs, too, until old_until_ms. */
+int store_endpoint_rotate(struct store *s, const struct id *id, struct slice tenant, struct slice secret,
+	int64_t old_until_ms, int64_t now_ms, store_endpoints_cb *cb, void *arg);
+/* What is pending for it, or for one that is disabled, ends dead when it comes due. */
+int store_endpoint_remove(
+	struct store *s, const struct id *id, struct slice tenant, store_endpoints_cb *cb, void *arg);
+
 /* ---- due rows ---- */
 
 #define STORE_DUE_MAX 256
@@ -279,6 +352,9 @@ struct store_due {
 	uint32_t attempt;	/* channel task: attempt to publish; else tries made before */
 	int64_t due_at_ms;	/* when it was to be done at first, however often it was put off since */
 	struct store_task task; /* as it is now; for "task" with request; others with a JSON result */
+	struct id endpoint;   /* the registered one that it is for, whose URL the target has; zero: none */
+	struct slice secret;  /* of the endpoint, as it is now */
+	struct slice old_secret; /* the one before it, while that is valid */
 	bool wants_previous;
 	struct store_task
 		previous;	  /* the task it waited for, with result; presence says whether still there */
@@ -309,10 +385,75 @@ struct store_due_result {
 	int32_t status;	       /* HTTP, SMTP, … ; 0: none */
 	struct slice error;    /* for people; unset: none */
 	struct slice response; /* first bytes */
+	int64_t disable_after_ms; /* a registered endpoint is disabled after so long of nothing but failure; 0: never */
 };
+/* `disabled`: endpoints that were disabled by this, with the reason. */
+typedef void store_due_end_cb(int rc, const struct store_endpoint *disabled, size_t len, void *arg);
 /* A row that somebody else claimed meanwhile (the lease had ended) is left alone. One transaction. */
 int store_due_end(struct store *s, uint64_t owner, const struct store_due_result *results, size_t len,
-	store_done_cb *cb, void *arg);
+	store_due_end_cb *cb, void *arg);
+
+/* ---- deliveries: what became of them, and once more ---- */
+
+enum store_delivery_state { STORE_DELIVERY_PENDING, STORE_DELIVERY_DELIVERED, STORE_DELIVERY_DEAD };
+
+#define STORE_ATTEMPTS_MAX 50
+
+struct store_attempt {
+	uint32_t number; /* from 1, over all that was tried; retries by hand count on */
+	int64_t at_ms;	 /* when it ended */
+	int64_t took_ms;
+	int32_t status;	       /* of the protocol; 0: none */
+	struct slice error;    /* unset: none */
+	struct slice response; /* first bytes, not always text; unset: none */
+};
+
+struct store_delivery {
+	struct id id, task_id;
+	struct id endpoint;    /* the registered one it is for, perhaps gone since; zero: the task named the target */
+	struct slice channel;  /* "webhook", "email", "sms" */
+	struct slice target;   /* JSON object text */
+	enum store_delivery_state state;
+	int64_t next_at_ms;    /* pending: when it is tried next, or looked after; else 0 */
+	uint32_t attempts_made; /* ever; more than there are in `attempts` when those would be too many */
+	const struct store_attempt *attempts; /* the newest STORE_ATTEMPTS_MAX at most, oldest of them first */
+	size_t attempts_len;
+};
+
+/* `task`: as it is now; when it is not present there are no deliveries of it. In the order they were asked for. */
+typedef void store_deliveries_cb(int rc, const struct store_task *task,
+	const struct store_delivery *deliveries, size_t len, void *arg);
+/* All of one task; those that named it first, then registered endpoints. */
+int store_deliveries_get(struct store *s, const struct id *task, store_deliveries_cb *cb, void *arg);
+/* One, or none when it is not there or another tenant's; `task` is then absent. */
+int store_delivery_get(
+	struct store *s, const struct id *id, struct slice tenant, store_deliveries_cb *cb, void *arg);
+
+enum store_retry {
+	STORE_RETRY_DONE,	 /* pending now, due at once, its schedule from the beginning */
+	STORE_RETRY_ABSENT,	 /* none of this tenant: never was, or dropped with its task's content */
+	STORE_RETRY_PENDING,	 /* it is still being tried: nothing was changed */
+	STORE_RETRY_NO_ENDPOINT, /* its endpoint was removed or is disabled: nothing was changed */
+};
+/* `delivery`: as it is now; NULL when absent. */
+typedef void store_retry_cb(int rc, enum store_retry what, const struct store_delivery *delivery, void *arg);
+/* One that is dead or delivered is sent again, under the id that it has. */
+int store_delivery_retry(struct store *s, const struct id *id, struct slice tenant, int64_t now_ms,
+	store_retry_cb *cb, void *arg);
+
+#define STORE_REPLAY_MAX 1000
+
+struct store_replay {
+	struct slice tenant;
+	struct slice channel; /* unset: any */
+	struct id endpoint;   /* zero: any, and none */
+	int64_t since_ms, until_ms; /* died at since_ms or later, and before until_ms */
+	size_t limit;	      /* <= STORE_REPLAY_MAX: one small transaction */
+	int64_t now_ms;
+};
+typedef void store_replay_cb(int rc, size_t count, bool has_more, void *arg);
+/* The dead ones, those that died first, as by store_delivery_retry; not those whose endpoint is gone or disabled. */
+int store_deliveries_replay(struct store *s, const struct store_replay *r, store_replay_cb *cb, void *arg);
 
 /* ---- dead letters and sweeping ---- */
 

@@ -387,11 +387,16 @@ int claim_due(struct fixture *f, uint64_t owner, const char *channels, int64_t n
 	return rc;
 }
 
+static void on_due_ended(int rc, const struct store_endpoint *disabled, size_t len, void *arg)
+{
+	on_done(rc, arg);
+}
+
 int end_due(struct fixture *f, uint64_t owner, const struct store_due_result *r, size_t len)
 {
 	struct answer a = {.f = f};
 
-	return await_answer(&a, store_due_end(f->store, owner, r, len, on_done, &a));
+	return await_answer(&a, store_due_end(f->store, owner, r, len, on_due_ended, &a));
 }
 
 static void on_swept(int rc, const struct store_sweep *swept, void *arg)
