@@ -4,22 +4,30 @@
 #include <stdio.h>
 
 #include "proto/json.h"
+#include "proto/name.h"
 #include "proto/state.h"
+#include "runtime/email_address.h"
 #include "runtime/url.h"
 
 enum { ADDRESS_MAX = 4096 };
 
 struct channel {
 	const char *name;
-	const char *key; /* of the address in an object and in the target */
+	const char *key;     /* of the address in an object and in the target */
+	bool takes_list;     /* the address in an object may be a list: a receiver for each */
+	bool takes_template; /* an object may name a template of the notifier's */
 	/* 0, -EINVAL with *why, -ENOMEM. NULL: the notifier has no such channel yet. */
 	int (*check)(struct slice address, const char **why);
 };
 
 static const struct channel channels[] = {
-	{"webhook", "url", url_check},
-	{"email", "to", NULL},
-	{"sms", "to", NULL},
+	{.name = "webhook", .key = "url", .check = url_check},
+	{.name = "email",
+		.key = "to",
+		.takes_list = true,
+		.takes_template = true,
+		.check = email_address_check},
+	{.name = "sms", .key = "to", .takes_list = true},
 };
 
 struct reader {
@@ -27,6 +35,12 @@ struct reader {
 	struct buf *out;
 	struct fault *fault;
 	size_t *receivers;
+};
+
+/* What an object says beside its address, as JSON; unset: nothing. */
+struct terms {
+	struct slice on;
+	struct slice template;
 };
 
 static int refuse(struct fault *fault, const char *field, const char *what)
@@ -50,7 +64,8 @@ bool deliver_is_channel(struct slice name)
 /* ---- writing ---- */
 
 /* `out` holds a whole list, or nothing; one more item is put before its end. */
-static void append_item(struct buf *out, const struct channel *channel, struct slice address, struct slice on)
+static void append_item(
+	struct buf *out, const struct channel *channel, struct slice address, const struct terms *terms)
 {
 	if (out->len > 0 && !out->error)
 		out->data[out->len - 1] = ',';
@@ -58,15 +73,19 @@ static void append_item(struct buf *out, const struct channel *channel, struct s
 		buf_append_byte(out, '[');
 	buf_printf(out, "{\"channel\":\"%s\",\"target\":{\"%s\":", channel->name, channel->key);
 	json_append_string(out, address);
+	if (slice_is_set(terms->template)) {
+		buf_append_text(out, ",\"template\":");
+		buf_append_slice(out, terms->template);
+	}
 	buf_append_byte(out, '}');
-	if (slice_is_set(on)) {
+	if (slice_is_set(terms->on)) {
 		buf_append_text(out, ",\"on\":");
-		buf_append_slice(out, on);
+		buf_append_slice(out, terms->on);
 	}
 	buf_append_text(out, "}]");
 }
 
-static int add(const struct reader *r, struct slice address, struct slice on, const char *field)
+static int add(const struct reader *r, struct slice address, const struct terms *terms, const char *field)
 {
 	const char *why = NULL;
 	int rc = r->channel->check ? r->channel->check(address, &why) : -EINVAL;
@@ -78,7 +97,7 @@ static int add(const struct reader *r, struct slice address, struct slice on, co
 	if (++*r->receivers > DELIVER_RECEIVERS_MAX)
 		return fault_set(r->fault, PROBLEM_INVALID_FIELD, field, "more than %d receivers",
 			DELIVER_RECEIVERS_MAX);
-	append_item(r->out, r->channel, address, on);
+	append_item(r->out, r->channel, address, terms);
 	if (r->out->error == -EMSGSIZE)
 		return fault_set(r->fault, PROBLEM_INVALID_FIELD, field,
 			"all receivers together pass %zu bytes", DELIVER_TEXT_MAX);
@@ -95,7 +114,8 @@ static struct fault_place place_of_item(const char *base, size_t index)
 	return fault_member(base, slice_text(number));
 }
 
-static int read_address(const struct reader *r, struct slice value, struct slice on, const char *field)
+static int read_address(
+	const struct reader *r, struct slice value, const struct terms *terms, const char *field)
 {
 	struct buf text;
 	int rc;
@@ -107,7 +127,7 @@ static int read_address(const struct reader *r, struct slice value, struct slice
 	if (rc == -EMSGSIZE)
 		rc = refuse(r->fault, field, "too long");
 	if (rc == 0)
-		rc = add(r, buf_slice(&text), on, field);
+		rc = add(r, buf_slice(&text), terms, field);
 	buf_done(&text);
 	return rc;
 }
@@ -140,35 +160,73 @@ static int check_on(const struct reader *r, struct slice on, const char *field)
 	return len ? 0 : refuse(r->fault, field, "names no outcome; leave it out for all of them");
 }
 
-static int read_object(const struct reader *r, struct slice object, const char *field)
+static int check_template(const struct reader *r, struct slice name, const char *field)
 {
-	struct json_member m = {0};
-	struct slice address = {0}, on = {0};
+	struct slice inside = slice_of(name.data + 1, name.len - 2);
+
+	if (json_type_of(name) == JSON_STRING && name_is_valid(inside))
+		return 0;
+	return refuse(r->fault, field, "must be a template's name: letters, digits, \"_\", \".\" and \"-\"");
+}
+
+static int read_addresses(
+	const struct reader *r, struct slice value, const struct terms *terms, const char *field)
+{
+	struct json_item item = {0};
+	size_t index = 0;
 	int rc = 0;
 
-	while (json_next_member(object, &m) && rc == 0) {
-		struct fault_place at = fault_member(field, m.key);
+	if (!r->channel->takes_list || json_type_of(value) != JSON_ARRAY)
+		return read_address(r, value, terms, field);
+	while (rc == 0 && json_next_item(value, &item))
+		rc = read_address(r, item.value, terms, place_of_item(field, index++).field);
+	if (rc == 0 && index == 0)
+		rc = refuse(r->fault, field, "names nobody");
+	return rc;
+}
 
-		if (json_key_is(m.key, r->channel->key))
-			address = m.value;
-		else if (!json_key_is(m.key, "on"))
-			return refuse(r->fault, at.field, "unknown key");
-		else if (json_type_of(m.value) != JSON_NULL && (rc = check_on(r, m.value, at.field)) == 0)
-			on = m.value;
+/* One member of an object; null is as if it were not there. */
+static int read_member(const struct reader *r, const struct json_member *m, struct slice *address,
+	struct terms *terms, const char *field)
+{
+	bool is_given = json_type_of(m->value) != JSON_NULL;
+	int rc = 0;
+
+	if (json_key_is(m->key, r->channel->key)) {
+		*address = m->value;
+	} else if (json_key_is(m->key, "on")) {
+		if (is_given && (rc = check_on(r, m->value, field)) == 0)
+			terms->on = m->value;
+	} else if (json_key_is(m->key, "template") && r->channel->takes_template) {
+		if (is_given && (rc = check_template(r, m->value, field)) == 0)
+			terms->template = m->value;
+	} else {
+		rc = refuse(r->fault, field, "unknown key");
 	}
+	return rc;
+}
+
+static int read_object(const struct reader *r, struct slice object, const char *field)
+{
+	struct fault_place at = fault_member(field, slice_text(r->channel->key));
+	struct json_member m = {0};
+	struct slice address = {0};
+	struct terms terms = {0};
+	int rc = 0;
+
+	while (rc == 0 && json_next_member(object, &m))
+		rc = read_member(r, &m, &address, &terms, fault_member(field, m.key).field);
 	if (rc < 0)
 		return rc;
 	if (!slice_is_set(address))
-		return fault_set(r->fault, PROBLEM_INVALID_FIELD,
-			fault_member(field, slice_text(r->channel->key)).field, "%s is missing",
-			r->channel->key);
-	return read_address(r, address, on, fault_member(field, slice_text(r->channel->key)).field);
+		return fault_set(r->fault, PROBLEM_INVALID_FIELD, at.field, "%s is missing", r->channel->key);
+	return read_addresses(r, address, &terms, at.field);
 }
 
 static int read_receiver(const struct reader *r, struct slice value, const char *field)
 {
 	switch (json_type_of(value)) {
-	case JSON_STRING: return read_address(r, value, (struct slice){0}, field);
+	case JSON_STRING: return read_address(r, value, &(const struct terms){0}, field);
 	case JSON_OBJECT: return read_object(r, value, field);
 	case JSON_NULL:
 	case JSON_BOOL:
@@ -220,5 +278,5 @@ int deliver_add(
 
 	if (!r.channel)
 		return refuse(fault, field, "unknown channel");
-	return add(&r, address, (struct slice){0}, field);
+	return add(&r, address, &(const struct terms){0}, field);
 }

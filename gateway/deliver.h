@@ -1,6 +1,7 @@
 /*
  * `deliver`: to whom a task's outcome is to be pushed, a member for each channel:
  *   {"webhook": "https://…", "webhook": {"url": "https://…", "on": ["failed", "dead"]}, "webhook": [either, …]}
+ *   {"email": "a@b", "email": {"to": "a@b" or ["a@b", …], "on": […], "template": "short"}, "email": [either, …]}
  * read into the list that travels with the task and becomes one row for each receiver:
  *   [{"channel": "webhook", "target": {"url": "https://…"}, "on": ["failed", "dead"]}, …]
  * Pure. A new channel is one row of a table in deliver.c.

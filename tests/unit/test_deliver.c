@@ -40,6 +40,17 @@ static void every_form_becomes_a_list(void **state)
 	expect("{\"webhook\":[\"http://a/\",{\"url\":\"http://b/\",\"on\":null}]}",
 		"[{\"channel\":\"webhook\",\"target\":{\"url\":\"http://a/\"}},"
 		"{\"channel\":\"webhook\",\"target\":{\"url\":\"http://b/\"}}]");
+	expect("{\"email\":\"a@b\"}", "[{\"channel\":\"email\",\"target\":{\"to\":\"a@b\"}}]");
+}
+
+static void an_email_may_have_many_receivers_and_a_template(void **state)
+{
+	expect("{\"email\":{\"to\":[\"a@b\",\"c@d\"],\"on\":[\"dead\"],\"template\":\"short\"}}",
+		"[{\"channel\":\"email\",\"target\":{\"to\":\"a@b\",\"template\":\"short\"},\"on\":[\"dead\"]},"
+		"{\"channel\":\"email\",\"target\":{\"to\":\"c@d\",\"template\":\"short\"},\"on\":[\"dead\"]}]");
+	expect("{\"email\":[\"a@b\",{\"to\":\"c@d\",\"template\":null}]}",
+		"[{\"channel\":\"email\",\"target\":{\"to\":\"a@b\"}},"
+		"{\"channel\":\"email\",\"target\":{\"to\":\"c@d\"}}]");
 }
 
 static void what_is_wrong_is_told_with_its_place(void **state)
@@ -51,7 +62,19 @@ static void what_is_wrong_is_told_with_its_place(void **state)
 		{"\"https://a/\"", "/deliver"},
 		{"{\"pigeon\":\"a\"}", "/deliver/pigeon"},
 		{"{\"a/b~c\":\"a\"}", "/deliver/a~1b~0c"},
-		{"{\"email\":\"a@b\"}", "/deliver/email"},
+		{"{\"email\":\"a.b\"}", "/deliver/email"},
+		{"{\"email\":\"A <a@b>\"}", "/deliver/email"},
+		{"{\"email\":\"a@b\\r\\nBcc: c@d\"}", "/deliver/email"},
+		{"{\"email\":{\"to\":[\"a@b\",\"a@b,c@d\"]}}", "/deliver/email/to/1"},
+		{"{\"email\":{\"to\":[]}}", "/deliver/email/to"},
+		{"{\"email\":{\"to\":[[\"a@b\"]]}}", "/deliver/email/to/0"},
+		{"{\"email\":[{\"to\":\"a@b\"},{\"to\":7}]}", "/deliver/email/1/to"},
+		{"{\"email\":{\"to\":\"a@b\",\"template\":\"../x\"}}", "/deliver/email/template"},
+		{"{\"email\":{\"to\":\"a@b\",\"template\":\"\"}}", "/deliver/email/template"},
+		{"{\"email\":{\"to\":\"a@b\",\"template\":7}}", "/deliver/email/template"},
+		{"{\"email\":{\"to\":\"a@b\",\"subject\":\"x\"}}", "/deliver/email/subject"},
+		{"{\"webhook\":{\"url\":[\"http://a/\"]}}", "/deliver/webhook/url"},
+		{"{\"webhook\":{\"url\":\"http://a/\",\"template\":\"x\"}}", "/deliver/webhook/template"},
 		{"{\"sms\":{\"to\":\"+123456789\"}}", "/deliver/sms/to"},
 		{"{\"webhook\":1}", "/deliver/webhook"},
 		{"{\"webhook\":\"\"}", "/deliver/webhook"},
@@ -138,6 +161,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_form_becomes_a_list),
+		cmocka_unit_test(an_email_may_have_many_receivers_and_a_template),
 		cmocka_unit_test(what_is_wrong_is_told_with_its_place),
 		cmocka_unit_test(receivers_are_bounded_in_number_and_size),
 		cmocka_unit_test(one_receiver_is_added_to_the_list),
