@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 #include <event2/buffer.h>
-#include <event2/keyvalq_struct.h>
 
 #include "base/utf8.h"
+#include "gateway/header.h"
 #include "runtime/clock.h"
 
 enum {
@@ -26,6 +26,9 @@ static void free_call(struct call *c)
 	guard_give_bytes(c->guard, c->charge);
 	head_done(c->head);
 	free(c->head);
+	if (c->body)
+		evbuffer_free(c->body);
+	buf_done(&c->fields);
 	buf_done(&c->params_text);
 	free(c->params);
 	free(c);
@@ -63,8 +66,7 @@ static void split_target(struct call *c)
 		c->target_query = slice_of(mark + 1, target.len - len - 1);
 }
 
-int call_new(
-	const struct call_server *server, struct conn *conn, struct evhttp_request *req, struct call **out)
+int call_new(const struct call_server *server, struct conn *conn, struct call **out)
 {
 	struct call *c = calloc(1, sizeof *c);
 
@@ -73,13 +75,14 @@ int call_new(
 	c->server = server;
 	c->guard = conn_guard(conn);
 	c->conn = conn;
-	c->req = req;
 	c->head = conn_take_head(conn);
+	c->body = conn_take_body(conn);
 	c->charge = conn_take_charge(conn);
 	c->started_ms = clock_mono_ms();
 	c->started_us = clock_mono_us();
 	name_request(c);
 	split_target(c);
+	buf_init(&c->fields, HEAD_MAX);
 	buf_init(&c->params_text, (size_t)c->target_query.len);
 	conn_on_gone(conn, on_gone, c);
 	*out = c;
@@ -194,17 +197,16 @@ struct slice call_query(const struct call *c)
 
 struct slice call_body(const struct call *c)
 {
-	struct evbuffer *body = evhttp_request_get_input_buffer(c->req);
-	size_t len = evbuffer_get_length(body);
+	size_t len = c->body ? evbuffer_get_length(c->body) : 0;
 
-	return slice_of(len > 0 ? evbuffer_pullup(body, -1) : NULL, len);
+	return slice_of(len > 0 ? evbuffer_pullup(c->body, -1) : NULL, len);
 }
 
 void call_drop_body(struct call *c)
 {
-	struct evbuffer *body = evhttp_request_get_input_buffer(c->req);
-
-	evbuffer_drain(body, evbuffer_get_length(body));
+	if (c->body)
+		evbuffer_free(c->body);
+	c->body = NULL;
 	guard_give_bytes(c->guard, c->charge);
 	c->charge = 0;
 }
@@ -290,30 +292,15 @@ bool call_charge(struct call *c, size_t submissions)
 
 /* ---- the answer ---- */
 
-static bool is_clean(const char *value)
-{
-	for (; *value; value++)
-		if (((unsigned char)*value < 0x20 && *value != '\t') || *value == 0x7f)
-			return false;
-	return true;
-}
-
 void call_set_header(struct call *c, const char *name, const char *value)
 {
-	struct evkeyvalq *fields = evhttp_request_get_output_headers(c->req);
-
-	if (!is_clean(value))
-		return;
-	evhttp_remove_header(fields, name);
-	evhttp_add_header(fields, name, value);
+	header_set(&c->fields, name, value);
 }
 
 static void set_default(struct call *c, const char *name, const char *value)
 {
-	struct evkeyvalq *fields = evhttp_request_get_output_headers(c->req);
-
-	if (!evhttp_find_header(fields, name))
-		evhttp_add_header(fields, name, value);
+	if (!header_is_set(&c->fields, name))
+		header_set(&c->fields, name, value);
 }
 
 static bool has_body(int status)
@@ -323,10 +310,7 @@ static bool has_body(int status)
 
 static void set_common_fields(struct call *c)
 {
-	char text[HTTP_DATE_LEN + 1];
-
-	http_date(text);
-	set_default(c, "Date", text);
+	set_default(c, "Date", guard_date(c->guard));
 	set_default(c, "X-Request-Id", c->request_id);
 	set_default(c, "Cache-Control", "no-store");
 	set_default(c, "X-Content-Type-Options", "nosniff");
@@ -334,7 +318,7 @@ static void set_common_fields(struct call *c)
 
 static void set_fields(struct call *c, int status, struct slice content_type, size_t len)
 {
-	char text[HTTP_DATE_LEN + 1];
+	char text[24];
 	char type[256];
 
 	set_common_fields(c);
@@ -350,37 +334,35 @@ static void set_fields(struct call *c, int status, struct slice content_type, si
 	call_set_header(c, "Content-Length", text);
 }
 
-static struct evbuffer *body_buffer(const struct call *c, int status, struct slice body)
-{
-	struct evbuffer *b;
-
-	if (body.len == 0 || !has_body(status) || c->head->method == CALL_HEAD)
-		return NULL;
-	b = evbuffer_new();
-	if (b && evbuffer_add(b, body.data, body.len) < 0) {
-		evbuffer_free(b);
-		return NULL;
-	}
-	return b;
-}
-
-/* The client has left: nothing goes out, and evhttp has left the request to us. */
+/* The client has left: nothing goes out. */
 static void finish_gone(struct call *c)
 {
 	c->server->on_answered(c, 0, c->server->arg);
-	evhttp_request_free(c->req);
 	free_call(c);
+}
+
+static int render_head(const struct call *c, int status, struct buf *out)
+{
+	buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+	buf_append_slice(out, buf_slice(&c->fields));
+	return buf_append(out, "\r\n", 2);
 }
 
 static void finish(struct call *c, int status, struct slice content_type, struct slice body, size_t charged)
 {
-	struct evbuffer *b = body_buffer(c, status, body);
+	bool is_bare = !has_body(status) || c->head->method == CALL_HEAD;
+	const char *connection = conn_connection_field(c->conn);
+	struct buf head;
 
+	buf_init(&head, HEAD_MAX);
 	set_fields(c, status, content_type, body.len);
+	if (connection)
+		call_set_header(c, "Connection", connection);
 	c->server->on_answered(c, status, c->server->arg);
-	conn_answer(c->conn, c->req, status, b, charged);
-	if (b)
-		evbuffer_free(b);
+	if (c->fields.error || render_head(c, status, &head) < 0)
+		buf_reset(&head);
+	conn_answer(c->conn, buf_slice(&head), is_bare ? (struct slice){0} : body, charged);
+	buf_done(&head);
 	free_call(c);
 }
 
@@ -401,16 +383,6 @@ void call_answer(struct call *c, int status, struct slice content_type, struct s
 
 /* ---- an answer without an end ---- */
 
-static int render_head(struct call *c, int status, struct buf *out)
-{
-	struct evkeyval *field;
-
-	buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
-	TAILQ_FOREACH(field, evhttp_request_get_output_headers(c->req), next)
-	buf_printf(out, "%s: %s\r\n", field->key, field->value);
-	return buf_append_text(out, "\r\n");
-}
-
 static int start_stream(
 	struct call *c, int status, const struct stream_events *events, void *arg, struct stream **out)
 {
@@ -425,7 +397,7 @@ static int start_stream(
 	set_common_fields(c);
 	rc = render_head(c, status, &head);
 	if (rc == 0)
-		rc = conn_stream(c->conn, c->req, buf_slice(&head), events, arg, out);
+		rc = conn_stream(c->conn, buf_slice(&head), events, arg, out);
 	buf_done(&head);
 	return rc;
 }
@@ -437,7 +409,7 @@ static void forget_stream_fields(struct call *c)
 		"Sec-WebSocket-Protocol", "Transfer-Encoding"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		evhttp_remove_header(evhttp_request_get_output_headers(c->req), names[i]);
+		header_remove(&c->fields, names[i]);
 }
 
 int call_stream(

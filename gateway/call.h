@@ -1,6 +1,6 @@
 /*
- * One HTTP request and its answer, as the rest of the gateway sees it: evhttp, the connection guard and the traps of
- * both stay behind this header. Everything on the loop thread.
+ * One HTTP request and its answer, as the rest of the gateway sees it: the connection guard and its traps
+ * stay behind this header. Everything on the loop thread.
  *
  * A call is answered exactly once. It may be answered later; a client that leaves meanwhile is told through
  * call_on_gone, after which answering is allowed and does nothing. A call is freed by its answer (or, when the client has
@@ -109,10 +109,10 @@ struct endpoint {
 	call_handler *handler;
 	unsigned flags;
 };
-#define ENDPOINT_OPEN	1u /* no key needed: /livez, /readyz, /problems */
-#define ENDPOINT_LOCAL	2u /* no key needed from a loopback address: /metrics */
-#define ENDPOINT_SUBMIT 4u /* counts as one submission for the tenant's rate limit */
-#define ENDPOINT_ALWAYS 8u /* not subject to the limit of calls in flight */
+#define ENDPOINT_OPEN	1u  /* no key needed: /livez, /readyz, /problems */
+#define ENDPOINT_LOCAL	2u  /* no key needed from a loopback address: /metrics */
+#define ENDPOINT_SUBMIT 4u  /* counts as one submission for the tenant's rate limit */
+#define ENDPOINT_ALWAYS 8u  /* not subject to the limit of calls in flight */
 #define ENDPOINT_BARE	16u /* takes no query parameter: any is refused before the handler */
 
 #endif

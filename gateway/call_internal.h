@@ -4,8 +4,6 @@
 #ifndef GATEWAY_CALL_INTERNAL_H
 #define GATEWAY_CALL_INTERNAL_H
 
-#include <event2/http.h>
-
 #include "gateway/call.h"
 #include "gateway/guard.h"
 #include "gateway/http.h"
@@ -28,8 +26,9 @@ struct call {
 	const struct call_server *server;
 	struct guard *guard;
 	struct conn *conn; /* NULL when the client has left */
-	struct evhttp_request *req;
 	struct head *head;
+	struct evbuffer *body;			/* NULL: none */
+	struct buf fields;			/* of the answer, header.h */
 	struct slice target_path, target_query; /* raw */
 	struct router_path path;
 	struct buf params_text; /* decoded */
@@ -47,8 +46,7 @@ struct call {
 };
 
 /* Takes the request over from the guard. 0 or -ENOMEM: nothing was taken. */
-int call_new(
-	const struct call_server *server, struct conn *conn, struct evhttp_request *req, struct call **out);
+int call_new(const struct call_server *server, struct conn *conn, struct call **out);
 /* Decodes path and query. 0 or -EBADMSG, -EMSGSIZE, -ENOMEM; *why is a sentence. */
 int call_parse(struct call *c, const char **why);
 

@@ -6,8 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-
-#include <event2/keyvalq_struct.h>
+#include <unistd.h>
 
 #include "gateway/http.h"
 #include "runtime/clock.h"
@@ -32,12 +31,16 @@ bool conn_charge(struct conn *c, size_t held)
 	return true;
 }
 
-static void drop_head(struct conn *c)
+/* What of a request was not taken. */
+static void drop_request(struct conn *c)
 {
 	if (c->head)
 		head_done(c->head);
 	free(c->head);
 	c->head = NULL;
+	if (c->body)
+		evbuffer_free(c->body);
+	c->body = NULL;
 }
 
 static int64_t state_limit_ms(const struct conn *c)
@@ -58,14 +61,22 @@ static int64_t state_limit_ms(const struct conn *c)
 	return 0;
 }
 
-static void arm(struct conn *c)
+/*
+ * States change often and time is hardly ever over: the timer is set only when it has to come sooner, and what was put off
+ * meanwhile shows when it comes.
+ */
+void conn_limit(struct conn *c, int64_t ms)
 {
-	int64_t ms = state_limit_ms(c);
+	c->ends_ms = ms > 0 ? clock_mono_ms() + ms : INT64_MAX;
+	if (c->ends_ms >= c->armed_ms)
+		return;
+	c->armed_ms = c->ends_ms;
+	timer_arm(&c->timer, ms);
+}
 
-	if (ms > 0)
-		timer_arm(&c->timer, ms);
-	else
-		event_del(&c->timer);
+bool conn_is_limited(const struct conn *c)
+{
+	return c->ends_ms < INT64_MAX;
 }
 
 void conn_enter(struct conn *c, enum conn_state state)
@@ -77,14 +88,7 @@ void conn_enter(struct conn *c, enum conn_state state)
 		c->idle_since_ms = clock_mono_ms();
 	}
 	c->state = state;
-	arm(c);
-}
-
-/* evhttp knows no other way to be told to let go; it frees the connection and calls on_close. */
-void conn_close(struct conn *c)
-{
-	if (c->state != CONN_CLOSED)
-		bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
+	conn_limit(c, state_limit_ms(c));
 }
 
 void conn_linger(struct conn *c)
@@ -130,22 +134,16 @@ void conn_refuse(struct conn *c, enum problem problem, const char *why)
 	metrics_add(c->guard->metrics, GATEWAY_REFUSALS, 1, problem_type(problem) + strlen("/problems/"));
 	c->unsent = SIZE_MAX;
 	conn_enter(c, CONN_REFUSING);
-	if (out.error || bufferevent_write(c->underlying, out.data, out.len) < 0)
+	if (out.error || conn_write(c, buf_slice(&out)) < 0)
 		event_active(&c->pump, EV_TIMEOUT, 0);
 	buf_done(&out);
 }
 
 /* ---- what goes out ---- */
 
-/*
- * evhttp takes "moved" for "sent", and closes the socket of a connection's last answer right then. Saying NEED_MORE keeps
- * its write callback back until the socket has taken everything (on_output), when the guard triggers it.
- */
-static enum bufferevent_filter_result filter_out(struct evbuffer *src, struct evbuffer *dst, ev_ssize_t limit,
-	enum bufferevent_flush_mode mode, void *arg)
+static size_t unsent(const struct conn *c)
 {
-	evbuffer_add_buffer(dst, src);
-	return BEV_NEED_MORE;
+	return c->bev ? evbuffer_get_length(bufferevent_get_output(c->bev)) : 0;
 }
 
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
@@ -154,48 +152,61 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
 
 	if (c->state == CONN_STREAM)
 		conn_stream_output(c, info->n_deleted);
-	if (info->n_deleted > 0 && evbuffer_get_length(output) == 0 && c->state != CONN_CLOSED)
+	if (info->n_deleted > 0 && evbuffer_get_length(output) == 0)
 		event_active(&c->pump, EV_TIMEOUT, 0);
 }
 
-static void on_complete(struct evhttp_request *req, void *arg)
+/* The socket takes most answers at once, which saves asking it first whether it would. */
+static void flush(struct conn *c)
 {
-	struct conn *c = arg;
+	struct evbuffer *output = bufferevent_get_output(c->bev);
 
-	guard_give_bytes(c->guard, c->answer_charge);
-	c->answer_charge = 0;
-	drop_head(c);
-	conn_enter(c, CONN_IDLE);
-	event_active(&c->pump, EV_TIMEOUT, 0);
+	evbuffer_unfreeze(output, 1);
+	/* What fails here fails again when the bufferevent tries, which tells. */
+	(void)evbuffer_write(output, c->fd);
+	evbuffer_freeze(output, 1);
+	if (evbuffer_get_length(output) > 0)
+		bufferevent_enable(c->bev, EV_WRITE);
 }
 
-static size_t unsent(const struct conn *c)
+int conn_write(struct conn *c, struct slice bytes)
 {
-	return evbuffer_get_length(bufferevent_get_output(c->underlying));
+	if (bufferevent_write(c->bev, bytes.data, bytes.len) < 0)
+		return -ENOMEM;
+	flush(c);
+	return 0;
 }
 
-static void add_connection_field(struct conn *c, struct evhttp_request *req)
+const char *conn_connection_field(struct conn *c)
 {
+	c->is_last |= guard_is_stopping(c->guard);
 	if (c->is_last)
-		evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
-	else if (c->expects_keep_alive)
-		evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "keep-alive");
+		return "close";
+	return c->expects_keep_alive ? "keep-alive" : NULL;
 }
 
-void conn_answer(struct conn *c, struct evhttp_request *req, int status, struct evbuffer *body, size_t charge)
+void conn_answer(struct conn *c, struct slice head, struct slice body, size_t charge)
 {
 	assert(c->state == CONN_BUSY);
 	c->on_gone = NULL;
-	c->is_last |= c->guard->on_drained != NULL;
 	c->answer_charge = charge;
-	c->body_len = 0;
-	add_connection_field(c, req);
-	evhttp_request_set_on_complete_cb(req, on_complete, c);
-	evhttp_send_reply(req, status, http_reason(status), body);
-	/* A filter does not look at what stood in its output before writing was enabled. */
-	bufferevent_flush(c->bev, EV_WRITE, BEV_NORMAL);
+	if (head.len == 0 || bufferevent_write(c->bev, head.data, head.len) < 0 ||
+		(body.len > 0 && bufferevent_write(c->bev, body.data, body.len) < 0)) {
+		conn_close(c);
+		return;
+	}
 	c->unsent = unsent(c);
 	conn_enter(c, CONN_SENDING);
+	flush(c);
+}
+
+static void end_request(struct conn *c)
+{
+	guard_give_bytes(c->guard, c->answer_charge);
+	c->answer_charge = 0;
+	drop_request(c);
+	conn_enter(c, CONN_IDLE);
+	event_active(&c->pump, EV_TIMEOUT, 0);
 }
 
 static void sent(struct conn *c)
@@ -203,7 +214,7 @@ static void sent(struct conn *c)
 	if (c->state == CONN_REFUSING || (c->state == CONN_SENDING && c->is_last))
 		conn_linger(c);
 	else if (c->state == CONN_SENDING)
-		bufferevent_trigger(c->bev, EV_WRITE, 0);
+		end_request(c);
 }
 
 static void on_slow(struct conn *c)
@@ -216,15 +227,13 @@ static void on_slow(struct conn *c)
 		return;
 	}
 	c->unsent = left;
-	arm(c);
+	conn_limit(c, c->guard->limits.write_timeout_ms);
 }
 
 /* ---- a connection's life ---- */
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_time_over(struct conn *c)
 {
-	struct conn *c = arg;
-
 	switch (c->state) {
 	case CONN_IDLE:
 	case CONN_LINGERING: conn_close(c); return;
@@ -238,18 +247,45 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* evhttp lets go, for whatever reason; the memory goes later (conn_free), the descriptor's number may be used again now. */
-static void on_close(struct evhttp_connection *evcon, void *arg)
+static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
+	int64_t left_ms = c->ends_ms - clock_mono_ms();
+
+	c->armed_ms = INT64_MAX;
+	if (!conn_is_limited(c))
+		return;
+	if (left_ms > 0)
+		conn_limit(c, left_ms);
+	else
+		on_time_over(c);
+}
+
+void conn_close(struct conn *c)
+{
 	void (*on_gone)(void *) = c->on_gone;
 
+	if (c->state == CONN_CLOSED)
+		return;
 	conn_enter(c, CONN_CLOSED);
-	event_del(&c->pump);
-	guard_forget(c);
+	evbuffer_remove_cb(bufferevent_get_output(c->bev), on_output, c);
+	bufferevent_free(c->bev);
+	c->bev = NULL;
 	c->on_gone = NULL;
+	event_active(&c->pump, EV_TIMEOUT, 0);
 	if (on_gone)
 		on_gone(c->on_gone_arg);
+}
+
+void conn_free(struct conn *c)
+{
+	event_del(&c->timer);
+	event_del(&c->pump);
+	drop_request(c);
+	conn_charge(c, 0);
+	guard_give_bytes(c->guard, c->answer_charge);
+	guard_remove(c);
+	free(c);
 }
 
 static bool is_loopback(const struct sockaddr *sa)
@@ -265,30 +301,9 @@ static bool is_loopback(const struct sockaddr *sa)
 	       (IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == 127));
 }
 
-/*
- * evhttp asks for the filter before it says which socket and connection it is for; both are known in the first round
- * after, before the socket can have been read.
- */
-static void adopt(struct conn *c)
-{
-	void *evcon;
-	int one = 1;
-
-	bufferevent_getcb(c->bev, NULL, NULL, NULL, &evcon);
-	c->fd = bufferevent_getfd(c->underlying);
-	if (!evcon || c->fd < 0)
-		return;
-	c->evcon = evcon;
-	evhttp_connection_set_closecb(evcon, on_close, c);
-	c->is_local = is_loopback(evhttp_connection_get_addr(evcon));
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	if (guard_remember(c) < 0)
-		conn_close(c);
-}
-
 static bool has_input(const struct conn *c)
 {
-	return evbuffer_get_length(bufferevent_get_input(c->underlying)) > 0;
+	return evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
 }
 
 static bool is_over(const struct conn *c)
@@ -298,7 +313,7 @@ static bool is_over(const struct conn *c)
 	case CONN_HEAD:
 	case CONN_BODY: return c->has_eof;
 	case CONN_BUSY: return c->has_eof && c->is_watched;
-	case CONN_LINGERING: return c->lingered > CONN_LINGER_BYTES;
+	case CONN_LINGERING: return c->has_eof || c->lingered > CONN_LINGER_BYTES;
 	case CONN_SENDING:
 	case CONN_STREAM:
 	case CONN_REFUSING:
@@ -311,12 +326,12 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 
-	if (!c->evcon)
-		adopt(c);
-	if (!c->evcon || c->state == CONN_CLOSED)
+	if (c->state == CONN_CLOSED) {
+		conn_free(c);
 		return;
-	if (c->state == CONN_IDLE && !c->guard->on_drained && has_input(c))
-		bufferevent_trigger(c->underlying, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+	}
+	if (c->state == CONN_IDLE && !guard_is_stopping(c->guard) && has_input(c))
+		conn_input(c);
 	if (c->state == CONN_STREAM)
 		conn_stream_pump(c);
 	else if (is_over(c))
@@ -325,96 +340,77 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 		sent(c);
 }
 
-/* ---- between the socket and the filter ---- */
+/* ---- the socket ---- */
 
-static void on_socket_read(struct bufferevent *underlying, void *arg)
+static void on_read(struct bufferevent *bev, void *arg)
 {
 	struct conn *c = arg;
 
 	if (c->state == CONN_STREAM)
 		conn_stream_input(c);
 	else
-		c->filter.read(underlying, c->filter.arg);
+		conn_input(c);
 }
 
-static void on_socket_write(struct bufferevent *underlying, void *arg)
+/* All is out: from here on flush tries first again. */
+static void on_write(struct bufferevent *bev, void *arg)
+{
+	bufferevent_disable(bev, EV_WRITE);
+}
+
+/* A client may end its stream and still read: what that means depends on what it is waiting for (is_over). */
+static void on_event(struct bufferevent *bev, short what, void *arg)
 {
 	struct conn *c = arg;
 
-	c->filter.write(underlying, c->filter.arg);
-}
-
-/* A client may end its stream and still read: evhttp would take that for the end of everything. */
-static void on_socket_event(struct bufferevent *underlying, short what, void *arg)
-{
-	struct conn *c = arg;
-	bool is_eof = (what & BEV_EVENT_EOF) && (what & BEV_EVENT_READING);
-	bool is_answered = c->state == CONN_SENDING || c->state == CONN_REFUSING ||
-			   (c->state == CONN_BUSY && !c->is_watched);
-
-	c->has_eof |= is_eof;
-	if (is_eof && c->state == CONN_STREAM)
+	if ((what & BEV_EVENT_EOF) && (what & BEV_EVENT_READING)) {
+		c->has_eof = true;
 		event_active(&c->pump, EV_TIMEOUT, 0);
-	else if (!is_eof || !is_answered)
-		c->filter.event(underlying, what, c->filter.arg);
-}
-
-/* ---- making and freeing ---- */
-
-static void conn_free(void *arg)
-{
-	struct conn *c = arg;
-
-	if (c->state != CONN_CLOSED)
-		conn_enter(c, CONN_CLOSED);
-	evbuffer_remove_cb(bufferevent_get_output(c->underlying), on_output, c);
-	event_del(&c->pump);
-	drop_head(c);
-	conn_charge(c, 0);
-	guard_give_bytes(c->guard, c->answer_charge);
-	guard_remove(c);
-	free(c);
-}
-
-static int open_buffers(struct conn *c)
-{
-	c->underlying = bufferevent_socket_new(c->guard->base, -1, BEV_OPT_CLOSE_ON_FREE);
-	if (!c->underlying)
-		return -ENOMEM;
-	bufferevent_setwatermark(c->underlying, EV_READ, 0, READ_MAX);
-	c->bev = bufferevent_filter_new(
-		c->underlying, conn_filter_in, filter_out, BEV_OPT_CLOSE_ON_FREE, conn_free, c);
-	if (!c->bev) {
-		bufferevent_free(c->underlying);
-		return -ENOMEM;
+	} else {
+		conn_close(c);
 	}
-	bufferevent_getcb(c->underlying, &c->filter.read, &c->filter.write, &c->filter.event, &c->filter.arg);
-	bufferevent_setcb(c->underlying, on_socket_read, on_socket_write, on_socket_event, c);
-	evbuffer_add_cb(bufferevent_get_output(c->underlying), on_output, c);
-	return 0;
 }
 
-int conn_new(struct guard *g, struct conn **out)
+static struct bufferevent *open_socket(struct conn *c)
+{
+	struct bufferevent *bev = bufferevent_socket_new(c->guard->base, c->fd, BEV_OPT_CLOSE_ON_FREE);
+	int one = 1;
+
+	if (!bev)
+		return NULL;
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	bufferevent_setcb(bev, on_read, on_write, on_event, c);
+	bufferevent_setwatermark(bev, EV_READ, 0, READ_MAX);
+	bufferevent_disable(bev, EV_WRITE);
+	evbuffer_add_cb(bufferevent_get_output(bev), on_output, c);
+	bufferevent_enable(bev, EV_READ);
+	return bev;
+}
+
+int conn_new(struct guard *g, int fd, const struct sockaddr *peer, struct conn **out)
 {
 	struct conn *c = calloc(1, sizeof *c);
 
 	if (!c)
-		return -ENOMEM;
+		goto no_memory;
 	c->guard = g;
-	c->fd = -1;
+	c->fd = fd;
+	c->is_local = is_loopback(peer);
+	c->armed_ms = INT64_MAX;
 	event_assign(&c->timer, g->base, -1, 0, on_timer, c);
 	event_assign(&c->pump, g->base, -1, 0, on_pump, c);
-	if (open_buffers(c) < 0) {
-		free(c);
-		return -ENOMEM;
-	}
+	c->bev = open_socket(c);
+	if (!c->bev)
+		goto no_memory;
 	TAILQ_INSERT_TAIL(&g->idle, c, idle);
 	c->idle_since_ms = clock_mono_ms();
-	arm(c);
-	/* For adopt. */
-	event_active(&c->pump, EV_TIMEOUT, 0);
+	conn_limit(c, state_limit_ms(c));
 	*out = c;
 	return 0;
+no_memory:
+	close(fd);
+	free(c);
+	return -ENOMEM;
 }
 
 /* ---- of a connection whose request was handed out ---- */
@@ -443,12 +439,19 @@ struct head *conn_take_head(struct conn *c)
 	return h;
 }
 
+struct evbuffer *conn_take_body(struct conn *c)
+{
+	struct evbuffer *body = c->body;
+
+	c->body = NULL;
+	return body;
+}
+
 size_t conn_take_charge(struct conn *c)
 {
 	size_t len = c->charge;
 
 	c->charge = 0;
-	c->body_len = 0;
 	return len;
 }
 

@@ -6,7 +6,6 @@
 #define GATEWAY_CONN_H
 
 #include <event2/buffer.h>
-#include <event2/http.h>
 
 #include "gateway/head.h"
 #include "gateway/stream.h"
@@ -19,27 +18,30 @@ bool conn_is_local(const struct conn *c);	 /* the peer's address is a loopback o
 bool conn_is_without_body(const struct conn *c); /* wants_body said no */
 /* Owns: the caller, from here on: head_done() and free(). Once a request. */
 struct head *conn_take_head(struct conn *c);
-/* Bytes of the budget that the request's body took; the caller gives them back from here on. */
+/* NULL: there is none. Owns: the caller, from here on. Once a request. */
+struct evbuffer *conn_take_body(struct conn *c);
+/* Bytes of the budget that the request took; the caller gives them back from here on. */
 size_t conn_take_charge(struct conn *c);
-/* `cb` is called once when the client has left; the request is the caller's then (evhttp_request_free), the conn gone. */
+/* `cb` is called once when the client has left; the conn is gone then. */
 void conn_on_gone(struct conn *c, void (*cb)(void *arg), void *arg);
 /*
  * While an answer may be long in coming, a client that ends its stream has left. Otherwise, and at first, it gets the
  * answers to what it has sent: some say all and close their side before they read.
  */
 void conn_watch(struct conn *c, bool is_long);
+/* What the answer has to say of the connection: the value of its field, or NULL for nothing. */
+const char *conn_connection_field(struct conn *c);
 /*
- * Sends the answer: what stands in the request's output headers, with Connection added where it is needed. `body` is
- * emptied; may be NULL. The request and the conn are the guard's again. `charge` bytes of the budget are given back when
- * it has been sent.
+ * Sends the answer: `head` is a status line and fields with their empty line; empty when there was no
+ * memory for one, which ends the connection. Both are copied. The conn is the guard's
+ * again; `charge` bytes of the budget are given back when all has been sent.
  */
-void conn_answer(
-	struct conn *c, struct evhttp_request *req, int status, struct evbuffer *body, size_t charge);
+void conn_answer(struct conn *c, struct slice head, struct slice body, size_t charge);
 /*
- * Sends `head`, a status line and fields with their empty line, and makes a stream of the rest. 0 and the request is the
- * stream's; -EAGAIN (as many streams as may be), -ENOMEM: nothing was done. Borrows: events.
+ * Sends `head` and makes a stream of the rest. 0; -EAGAIN (as many streams as may be), -ENOMEM: nothing was done.
+ * Borrows: events.
  */
-int conn_stream(struct conn *c, struct evhttp_request *req, struct slice head,
-	const struct stream_events *events, void *arg, struct stream **out);
+int conn_stream(struct conn *c, struct slice head, const struct stream_events *events, void *arg,
+	struct stream **out);
 
 #endif

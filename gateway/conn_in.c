@@ -2,19 +2,10 @@
 
 #include "gateway/conn_internal.h"
 
-/* All that evhttp gets to see of a head: what it needs to find the end of the body. */
-static void pass_head(const struct head *h, struct evbuffer *dst)
+/* The request has come as far as it is wanted. */
+static void complete(struct conn *c)
 {
-	if (h->is_chunked)
-		evbuffer_add_printf(dst, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
-	else
-		evbuffer_add_printf(
-			dst, "POST / HTTP/1.1\r\nContent-Length: %lld\r\n\r\n", (long long)h->content_length);
-}
-
-static void pass_without_body(struct conn *c, struct evbuffer *dst)
-{
-	evbuffer_add_printf(dst, "POST / HTTP/1.1\r\n\r\n");
+	c->is_whole = true;
 	conn_enter(c, CONN_BUSY);
 }
 
@@ -23,18 +14,20 @@ static bool is_worth_asking(const struct head *h)
 	return h->is_chunked || h->expects_continue || h->content_length > GUARD_EARLY_BYTES;
 }
 
-static void begin_body(struct conn *c, struct evbuffer *dst)
+static bool begin_body(struct conn *c)
 {
-	pass_head(c->head, dst);
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	c->body = evbuffer_new();
+	if (!c->body)
+		return false;
 	conn_enter(c, CONN_BODY);
 	c->body_left = c->head->content_length;
-	c->body_len = 0;
 	chunked_init(&c->chunked);
-	if (c->head->expects_continue)
-		bufferevent_write(c->underlying, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	return !c->head->expects_continue || conn_write(c, slice_text(go_on)) == 0;
 }
 
-static void take_head(struct conn *c, struct evbuffer *dst)
+static void take_head(struct conn *c)
 {
 	struct guard *g = c->guard;
 	struct head *h = c->head;
@@ -46,13 +39,13 @@ static void take_head(struct conn *c, struct evbuffer *dst)
 	c->is_without_body = is_worth_asking(h) && !g->wants_body(c, h, g->arg);
 	if (c->is_without_body) {
 		c->is_last = true;
-		pass_without_body(c, dst);
+		complete(c);
 	} else if (h->content_length > g->limits.body) {
 		conn_refuse(c, PROBLEM_TOO_LARGE, "The body is larger than gateway.limits.body.");
-	} else if (head_has_body(h)) {
-		begin_body(c, dst);
-	} else {
-		pass_without_body(c, dst);
+	} else if (!head_has_body(h)) {
+		complete(c);
+	} else if (!begin_body(c)) {
+		conn_refuse(c, PROBLEM_BUSY, "There is no memory for the body.");
 	}
 }
 
@@ -68,7 +61,7 @@ static struct head *begin_head(struct conn *c)
 }
 
 /* Each step returns true when it is worth to go on with what is left. */
-static bool step_head(struct conn *c, struct evbuffer *src, struct evbuffer *dst)
+static bool step_head(struct conn *c, struct evbuffer *src)
 {
 	struct evbuffer_iovec part;
 	enum head_status status;
@@ -85,16 +78,10 @@ static bool step_head(struct conn *c, struct evbuffer *src, struct evbuffer *dst
 	if (c->state == CONN_IDLE && head_is_begun(c->head))
 		conn_enter(c, CONN_HEAD);
 	if (status == HEAD_DONE)
-		take_head(c, dst);
+		take_head(c);
 	else if (status == HEAD_REFUSED)
 		conn_refuse(c, c->head->problem, c->head->why);
 	return true;
-}
-
-static void move_body(struct conn *c, struct evbuffer *src, struct evbuffer *dst, uint64_t len)
-{
-	evbuffer_remove_buffer(src, dst, (size_t)len);
-	c->body_len += (int64_t)len;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -102,39 +89,36 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static bool step_sized_body(struct conn *c, struct evbuffer *src, struct evbuffer *dst)
+static bool step_sized_body(struct conn *c, struct evbuffer *src)
 {
 	uint64_t len = least((uint64_t)c->body_left, evbuffer_get_length(src));
 
-	move_body(c, src, dst, len);
+	evbuffer_remove_buffer(src, c->body, (size_t)len);
 	c->body_left -= (int64_t)len;
 	if (c->body_left == 0)
-		conn_enter(c, CONN_BUSY);
+		complete(c);
 	return false;
 }
 
-/* The framing is written anew: evhttp chokes on extensions, and takes trailers for fields of the head. */
-static bool begin_chunk(struct conn *c, struct evbuffer *dst)
+static bool begin_chunk(struct conn *c)
 {
-	if (c->chunked.left > (uint64_t)(c->guard->limits.body - c->body_len)) {
+	size_t room = (size_t)c->guard->limits.body - evbuffer_get_length(c->body);
+
+	if (c->chunked.left > room)
 		conn_refuse(c, PROBLEM_TOO_LARGE, "The body is larger than gateway.limits.body.");
-		return true;
-	}
-	evbuffer_add_printf(dst, "%llx\r\n", (unsigned long long)c->chunked.left);
 	return true;
 }
 
-static bool step_chunk_data(struct conn *c, struct evbuffer *src, struct evbuffer *dst)
+static bool step_chunk_data(struct conn *c, struct evbuffer *src)
 {
 	uint64_t len = least(c->chunked.left, evbuffer_get_length(src));
 
-	move_body(c, src, dst, len);
-	if (chunked_moved(&c->chunked, len))
-		evbuffer_add(dst, "\r\n", 2);
+	evbuffer_remove_buffer(src, c->body, (size_t)len);
+	chunked_moved(&c->chunked, len);
 	return evbuffer_get_length(src) > 0;
 }
 
-static bool step_chunk_framing(struct conn *c, struct evbuffer *src, struct evbuffer *dst)
+static bool step_chunk_framing(struct conn *c, struct evbuffer *src)
 {
 	struct evbuffer_iovec part;
 	enum chunked_status status;
@@ -146,11 +130,8 @@ static bool step_chunk_framing(struct conn *c, struct evbuffer *src, struct evbu
 	evbuffer_drain(src, used);
 	switch (status) {
 	case CHUNKED_MORE: return true;
-	case CHUNKED_DATA: return begin_chunk(c, dst);
-	case CHUNKED_DONE:
-		evbuffer_add(dst, "0\r\n\r\n", 5);
-		conn_enter(c, CONN_BUSY);
-		return false;
+	case CHUNKED_DATA: return begin_chunk(c);
+	case CHUNKED_DONE: complete(c); return false;
 	case CHUNKED_WRONG:
 		conn_refuse(c, PROBLEM_BAD_REQUEST, "The body is not framed in chunks.");
 		return true;
@@ -158,15 +139,14 @@ static bool step_chunk_framing(struct conn *c, struct evbuffer *src, struct evbu
 	return false;
 }
 
-static bool step_body(struct conn *c, struct evbuffer *src, struct evbuffer *dst)
+static bool step_body(struct conn *c, struct evbuffer *src)
 {
 	if (!c->head->is_chunked)
-		return step_sized_body(c, src, dst);
-	return c->chunked.state == CHUNKED_IN_DATA ? step_chunk_data(c, src, dst)
-						   : step_chunk_framing(c, src, dst);
+		return step_sized_body(c, src);
+	return c->chunked.state == CHUNKED_IN_DATA ? step_chunk_data(c, src) : step_chunk_framing(c, src);
 }
 
-static bool step_drop(struct conn *c, struct evbuffer *src, struct evbuffer *dst)
+static bool step_drop(struct conn *c, struct evbuffer *src)
 {
 	c->lingered += evbuffer_get_length(src);
 	evbuffer_drain(src, evbuffer_get_length(src));
@@ -175,12 +155,12 @@ static bool step_drop(struct conn *c, struct evbuffer *src, struct evbuffer *dst
 	return false;
 }
 
-static bool step_hold(struct conn *c, struct evbuffer *src, struct evbuffer *dst)
+static bool step_hold(struct conn *c, struct evbuffer *src)
 {
 	return false;
 }
 
-static bool (*const steps[])(struct conn *, struct evbuffer *, struct evbuffer *) = {
+static bool (*const steps[])(struct conn *, struct evbuffer *) = {
 	[CONN_IDLE] = step_head,
 	[CONN_HEAD] = step_head,
 	[CONN_BODY] = step_body,
@@ -194,7 +174,8 @@ static bool (*const steps[])(struct conn *, struct evbuffer *, struct evbuffer *
 
 static size_t held(const struct conn *c, struct evbuffer *src)
 {
-	return (c->head ? c->head->text.len : 0) + (size_t)c->body_len + evbuffer_get_length(src);
+	return (c->head ? c->head->text.len : 0) + (c->body ? evbuffer_get_length(c->body) : 0) +
+	       evbuffer_get_length(src);
 }
 
 /* What does not fit in the budget: a request is refused; requests that came ahead of their turn are dropped. */
@@ -222,14 +203,17 @@ static void charge_or_refuse(struct conn *c, struct evbuffer *src)
 	}
 }
 
-enum bufferevent_filter_result conn_filter_in(struct evbuffer *src, struct evbuffer *dst, ev_ssize_t limit,
-	enum bufferevent_flush_mode mode, void *arg)
+void conn_input(struct conn *c)
 {
-	struct conn *c = arg;
-	size_t before = evbuffer_get_length(dst);
+	struct evbuffer *src = bufferevent_get_input(c->bev);
 
-	while (evbuffer_get_length(src) > 0 && steps[c->state](c, src, dst))
+	while (c->bev && evbuffer_get_length(src) > 0 && steps[c->state](c, src))
 		;
-	charge_or_refuse(c, src);
-	return evbuffer_get_length(dst) > before ? BEV_OK : BEV_NEED_MORE;
+	if (c->bev)
+		charge_or_refuse(c, src);
+	if (!c->is_whole)
+		return;
+	c->is_whole = false;
+	if (c->state == CONN_BUSY)
+		c->guard->on_request(c, c->guard->arg);
 }

@@ -13,6 +13,7 @@
 #include "gateway/chunked.h"
 #include "gateway/conn.h"
 #include "gateway/guard.h"
+#include "gateway/http.h"
 #include "gateway/metrics.h"
 #include "gateway/stream.h"
 #include "runtime/listener.h"
@@ -29,7 +30,7 @@ enum conn_state {
 	CONN_STREAM,	/* its answer has no end of its own (stream.h) */
 	CONN_REFUSING,	/* an answer of the guard's own is */
 	CONN_LINGERING, /* said all, reads and drops */
-	CONN_CLOSED,	/* evhttp let go of it */
+	CONN_CLOSED,	/* its memory goes with the loop's next round */
 };
 
 struct conn {
@@ -43,23 +44,19 @@ struct conn {
 	bool expects_keep_alive; /* an HTTP/1.0 client that wants to be told */
 	bool is_head_request;
 	bool is_without_body;
-	bool has_eof;			/* the client says no more */
-	bool is_watched;		/* and that means that it has left */
-	struct bufferevent *bev;	/* evhttp's: the filter */
-	struct bufferevent *underlying; /* the socket's */
-	struct {
-		bufferevent_data_cb read, write;
-		bufferevent_event_cb event;
-		void *arg;
-	} filter; /* the filter's own callbacks on the socket */
-	struct evhttp_connection *evcon;
+	bool has_eof;		 /* the client says no more */
+	bool is_watched;	 /* and that means that it has left */
+	bool is_whole;		 /* a request has come and is to be handed out */
+	struct bufferevent *bev; /* NULL: closed */
 	int fd;
 	struct event timer;
+	int64_t ends_ms,
+		armed_ms;  /* monotonic: when the state's time is over, and when the timer comes to look */
 	struct event pump; /* what must not be done inside the callbacks of bev */
 
-	struct head *head; /* while one is read and until it is taken */
-	int64_t body_left; /* of a body with a length */
-	int64_t body_len;  /* passed on so far */
+	struct head *head;     /* while one is read and until it is taken */
+	int64_t body_left;     /* of a body with a length */
+	struct evbuffer *body; /* as far as it has come; NULL: none */
 	struct chunked chunked;
 	size_t charge;	      /* of the budget, for what came in */
 	size_t answer_charge; /* for what goes out */
@@ -67,12 +64,11 @@ struct conn {
 	size_t lingered;
 	void (*on_gone)(void *arg);
 	void *on_gone_arg;
-	struct stream *stream; /* from conn_stream on until evhttp lets go */
+	struct stream *stream; /* from conn_stream on until it is closed */
 };
 
 struct stream {
 	struct conn *conn;
-	struct evhttp_request *req;
 	const struct stream_events *events;
 	void *arg;
 	size_t taken; /* bytes by the socket, since the last look of the write timeout */
@@ -88,43 +84,45 @@ struct guard {
 	guard_request_cb *on_request;
 	guard_wants_body_cb *wants_body;
 	void *arg;
-	struct evhttp *http;
 	struct listener *listener;
 	struct conn_list all, idle;
 	size_t count;
-	size_t streams;	     /* of these */
-	struct conn **by_fd; /* evhttp hands out requests by socket */
-	size_t by_fd_len;
-	size_t bytes; /* of the budget taken */
-	bool is_freed;
+	size_t streams; /* of these */
+	size_t bytes;	/* of the budget taken */
 	void (*on_drained)(void *arg);
 	void *on_drained_arg;
 	struct event drained;
 	struct event make_room; /* pending while full */
+	char date[HTTP_DATE_LEN + 1];
+	int64_t date_s;
 };
 
 /* ---- guard.c ---- */
 
-/* evhttp hands out requests by socket. 0 or -ENOMEM. */
-int guard_remember(struct conn *c);
-void guard_forget(struct conn *c);
 /* Streams never take all connections: a new client still gets an answer. */
 size_t guard_streams_max(const struct guard *g);
-/* The connection is going: its memory is the caller's. The guard may be gone afterwards. */
+/* The connection is going: its memory is the caller's. */
 void guard_remove(struct conn *c);
 
 /* ---- conn.c ---- */
 
-/* A connection without a socket yet; its filter is c->bev. 0 or -ENOMEM. */
-int conn_new(struct guard *g, struct conn **out);
+/* Owns the socket, which is closed on failure too. 0 or -ENOMEM. */
+int conn_new(struct guard *g, int fd, const struct sockaddr *peer, struct conn **out);
+/* At once; after conn_close and outside of its callbacks. */
+void conn_free(struct conn *c);
 /* The only writer of state; arms the timer that goes with it. */
 void conn_enter(struct conn *c, enum conn_state state);
-/* At once, whatever its state. */
+/* At once, whatever its state. What is left of it goes with the loop's next round. */
 void conn_close(struct conn *c);
 /* All was said: what the client still sends is read and dropped for a while, so that no reset overtakes the last word. */
 void conn_linger(struct conn *c);
-/* Says why and ends the connection. evhttp is not told: what it has of the request stays unfinished. */
+/* Says why and ends the connection. */
 void conn_refuse(struct conn *c, enum problem problem, const char *why);
+/* Its state has `ms` from now on; 0: as long as it takes. */
+void conn_limit(struct conn *c, int64_t ms);
+bool conn_is_limited(const struct conn *c);
+/* Sends as much as the socket takes now, the rest as it can. 0 or -ENOMEM: nothing was written. */
+int conn_write(struct conn *c, struct slice bytes);
 /* Makes the connection's share of the budget what it holds now. False: it does not fit. */
 bool conn_charge(struct conn *c, size_t held);
 
@@ -143,8 +141,7 @@ void conn_stream_stop(struct conn *c);
 
 /* ---- conn_in.c ---- */
 
-/* The filter's input: what passes from the socket to evhttp. */
-enum bufferevent_filter_result conn_filter_in(struct evbuffer *src, struct evbuffer *dst, ev_ssize_t limit,
-	enum bufferevent_flush_mode mode, void *arg);
+/* Takes what has come as far as the state allows, and hands out a request that is whole. May close the connection. */
+void conn_input(struct conn *c);
 
 #endif

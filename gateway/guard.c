@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#include <event2/keyvalq_struct.h>
-
 #include "gateway/http.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
@@ -17,7 +15,6 @@ enum {
 	EVICT_SHARE = 16,	   /* of all connections, at once */
 	STREAMS_SHARE = 10,	   /* one in so many connections is kept from them */
 	DESCRIPTORS_RESERVED = 64, /* for the broker, the store and the logs */
-	BY_FD_FIRST = 64,
 };
 
 /* ---- the budget ---- */
@@ -36,43 +33,6 @@ void guard_give_bytes(struct guard *g, size_t len)
 	g->bytes -= len;
 }
 
-/* ---- connections by socket ---- */
-
-int guard_remember(struct conn *c)
-{
-	struct guard *g = c->guard;
-	size_t len = g->by_fd_len ? g->by_fd_len : BY_FD_FIRST;
-	struct conn **grown;
-
-	while ((size_t)c->fd >= len)
-		len *= 2;
-	if (len > g->by_fd_len) {
-		grown = realloc(g->by_fd, len * sizeof *grown);
-		if (!grown)
-			return -ENOMEM;
-		memset(grown + g->by_fd_len, 0, (len - g->by_fd_len) * sizeof *grown);
-		g->by_fd = grown;
-		g->by_fd_len = len;
-	}
-	g->by_fd[c->fd] = c;
-	return 0;
-}
-
-void guard_forget(struct conn *c)
-{
-	if (c->fd >= 0 && (size_t)c->fd < c->guard->by_fd_len && c->guard->by_fd[c->fd] == c)
-		c->guard->by_fd[c->fd] = NULL;
-}
-
-static struct conn *find(struct guard *g, struct evhttp_request *req)
-{
-	struct evhttp_connection *evcon = evhttp_request_get_connection(req);
-	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evcon));
-	struct conn *c = fd >= 0 && (size_t)fd < g->by_fd_len ? g->by_fd[fd] : NULL;
-
-	return c && c->evcon == evcon ? c : NULL;
-}
-
 /* ---- the cap ---- */
 
 /*
@@ -84,8 +44,7 @@ static void evict(struct guard *g, size_t most)
 	int64_t old_ms = clock_mono_ms() - EVICT_AGE_MS;
 	struct conn *c;
 
-	for (; most > 0 && (c = TAILQ_FIRST(&g->idle)) != NULL && c->evcon && c->idle_since_ms <= old_ms;
-		most--) {
+	for (; most > 0 && (c = TAILQ_FIRST(&g->idle)) != NULL && c->idle_since_ms <= old_ms; most--) {
 		metrics_add(g->metrics, GATEWAY_REFUSALS, 1, "idle-evicted");
 		conn_close(c);
 	}
@@ -119,59 +78,29 @@ size_t guard_streams_max(const struct guard *g)
 	return all - (all + STREAMS_SHARE - 1) / STREAMS_SHARE;
 }
 
-/* ---- connections and requests ---- */
-
-static void guard_release(struct guard *g)
-{
-	if (!g->is_freed || g->count > 0)
-		return;
-	free(g->by_fd);
-	free(g);
-}
+/* ---- connections ---- */
 
 void guard_remove(struct conn *c)
 {
 	struct guard *g = c->guard;
 
-	guard_forget(c);
 	TAILQ_REMOVE(&g->all, c, all);
 	g->count--;
-	if (g->is_freed) {
-		guard_release(g);
-		return;
-	}
 	if (g->count == 0 && g->on_drained)
 		event_active(&g->drained, EV_TIMEOUT, 0);
 	update_accepting(g);
 }
 
-static struct bufferevent *on_accept(struct event_base *base, void *arg)
+static void on_accept(int fd, const struct sockaddr *peer, void *arg)
 {
 	struct guard *g = arg;
 	struct conn *c;
 
-	if (conn_new(g, &c) < 0)
-		return NULL;
+	if (conn_new(g, fd, peer, &c) < 0)
+		return;
 	TAILQ_INSERT_TAIL(&g->all, c, all);
 	g->count++;
 	update_accepting(g);
-	return c->bev;
-}
-
-static void on_request(struct evhttp_request *req, void *arg)
-{
-	struct guard *g = arg;
-	struct conn *c = find(g, req);
-
-	if (!c) {
-		/* Accepted while there was no memory for a guard. */
-		evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
-		evhttp_send_reply(req, 503, http_reason(503), NULL);
-		return;
-	}
-	/* evhttp stops reading here; without it a client's leaving goes unseen. filter_in holds back what comes. */
-	bufferevent_enable(c->bev, EV_READ);
-	g->on_request(c, req, g->arg);
 }
 
 /* ---- the guard ---- */
@@ -235,15 +164,6 @@ int guard_new(const struct guard_config *config, struct guard **out)
 	TAILQ_INIT(&g->idle);
 	event_assign(&g->drained, g->base, -1, 0, on_drained, g);
 	event_assign(&g->make_room, g->base, -1, 0, on_make_room, g);
-	g->http = evhttp_new(g->base);
-	if (!g->http) {
-		free(g);
-		return -ENOMEM;
-	}
-	evhttp_set_allowed_methods(g->http, EVHTTP_REQ_POST);
-	evhttp_set_default_content_type(g->http, NULL);
-	evhttp_set_bevcb(g->http, on_accept, g);
-	evhttp_set_gencb(g->http, on_request, g);
 	metrics_on_collect(g->metrics, collect, g);
 	*out = g;
 	return 0;
@@ -256,7 +176,8 @@ int guard_listen(struct guard *g, const char *address)
 	if (rc < 0)
 		return rc;
 	fit_descriptors(g);
-	return listener_serve(g->listener, g->http);
+	listener_accept(g->listener, on_accept, g);
+	return 0;
 }
 
 const char *guard_address(const struct guard *g)
@@ -287,23 +208,31 @@ bool guard_is_stopping(const struct guard *g)
 	return g->on_drained != NULL;
 }
 
+const char *guard_date(struct guard *g)
+{
+	int64_t now_s = clock_wall_ms() / 1000;
+
+	if (g->date_s != now_s)
+		http_date(g->date);
+	g->date_s = now_s;
+	return g->date;
+}
+
 void guard_free(struct guard *g)
 {
 	struct conn *c, *next;
 
 	if (!g)
 		return;
-	/* By way of evhttp's error callback: only there does it leave a request in work to its holder. */
+	if (g->listener)
+		listener_stop(g->listener);
 	for (c = TAILQ_FIRST(&g->all); c; c = next) {
 		next = TAILQ_NEXT(c, all);
 		conn_close(c);
+		conn_free(c);
 	}
-	if (g->listener)
-		listener_stop(g->listener);
-	evhttp_free(g->http);
 	listener_free(g->listener);
 	event_del(&g->drained);
 	event_del(&g->make_room);
-	g->is_freed = true;
-	guard_release(g);
+	free(g);
 }

@@ -1,9 +1,8 @@
 /*
- * The connection guard: it stands between the sockets and evhttp, as a filter below each of evhttp's connections, and
- * evhttp sees only what it vouches for: one canonical request at a time, its framing and nothing else. So it holds what
- * evhttp cannot:
+ * The connection guard: all client connections, from the socket to one whole request at a time and back. libevent gives
+ * the sockets and buffers; what evhttp would make of them cannot be bounded enough, so that the framing is ours too:
  *
- *   - the head is checked by head.h, and refused with a problem document of ours before evhttp answers in HTML
+ *   - the head is checked by head.h, and refused with a problem document
  *   - total deadlines for a head, a body and an answer that is not read; an idle limit between requests
  *   - one byte budget over everything that all connections make us keep
  *   - pipelined requests wait until the answer before them is out
@@ -26,10 +25,10 @@
 struct guard;
 
 /*
- * A whole request has come. Its head and body are there until conn_answer; the conn until then or until it is gone.
- * Must be answered, now or later.
+ * A whole request has come: take its head, its body and its charge. The conn is there until conn_answer or until it is
+ * gone. Must be answered, now or later.
  */
-typedef void guard_request_cb(struct conn *c, struct evhttp_request *req, void *arg);
+typedef void guard_request_cb(struct conn *c, void *arg);
 /*
  * A head has come whose body is long (more than GUARD_EARLY_BYTES), of unknown length, or awaits "100 Continue". False:
  * whatever it holds, the request will be refused. It is then handed out at once, without its body, to be answered; the
@@ -48,10 +47,7 @@ struct guard_config {
 };
 
 int guard_new(const struct guard_config *config, struct guard **out);
-/*
- * Cuts all connections; requests in work are told that they are gone. The memory of the connections is given back by
- * the loop's next round or its end.
- */
+/* Cuts all connections; requests in work are told that they are gone. Not inside a callback of the guard's. */
 void guard_free(struct guard *g);
 
 /* Listens on "host:port". 0, -EINVAL for an address that is none, or the error of bind and listen. */
@@ -61,6 +57,9 @@ const char *guard_address(const struct guard *g);
 /* Stops listening; connections end after the answer that they wait for. `on_drained_cb` is called once, from the loop. */
 void guard_stop(struct guard *g, void (*on_drained_cb)(void *arg), void *arg);
 bool guard_is_stopping(const struct guard *g);
+
+/* The time as the Date field has it, made once a second. Borrows: until the next call. */
+const char *guard_date(struct guard *g);
 
 /* The byte budget. False: it would be passed, and nothing was taken. */
 bool guard_take_bytes(struct guard *g, size_t len);

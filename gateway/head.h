@@ -1,5 +1,5 @@
 /*
- * The head of one HTTP/1.x request, checked more strictly than evhttp does and before evhttp sees it: what two servers
+ * The head of one HTTP/1.x request, checked strictly: what two servers
  * could read in two ways (smuggling) is refused, as are obsolete folding, control characters and line ends that are not
  * CRLF. Incremental: the outcome does not depend on how the bytes were cut. Pure: no I/O, no clock.
  *

@@ -313,14 +313,21 @@ static bool take_rate(struct call *c, size_t count, int64_t *wait_ms, void *arg)
 	       rate_take(&s->rates[c->tenant_index], rate, (double)count, clock_mono_ms(), wait_ms);
 }
 
-static void on_request(struct conn *conn, struct evhttp_request *req, void *arg)
+static void answer_without_memory(struct conn *conn)
+{
+	static const char head[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+
+	conn_answer(conn, slice_text(head), (struct slice){0}, 0);
+}
+
+static void on_request(struct conn *conn, void *arg)
 {
 	struct server *s = arg;
 	const struct mount *mount;
 	struct call *c;
 
-	if (call_new(&s->hooks, conn, req, &c) < 0) {
-		conn_answer(conn, req, problem_status(PROBLEM_BUSY), NULL, 0);
+	if (call_new(&s->hooks, conn, &c) < 0) {
+		answer_without_memory(conn);
 		return;
 	}
 	s->in_flight++;

@@ -1,5 +1,5 @@
 /*
- * The HTTP server: evhttp behind the connection guard (conn.h), with the checks that come before every endpoint, in this
+ * The HTTP server: the connection guard (guard.h), with the checks that come before every endpoint, in this
  * order: browser guard, CORS, path, endpoint, key, rate, calls in flight. What passes them reaches the endpoint's handler
  * as a call. /livez, /readyz, /metrics and /problems are its own. Never knows what a task is. Everything on the loop thread.
  *

@@ -16,7 +16,7 @@ enum {
 
 static size_t waiting(const struct conn *c)
 {
-	return evbuffer_get_length(bufferevent_get_output(c->underlying));
+	return evbuffer_get_length(bufferevent_get_output(c->bev));
 }
 
 static void on_conn_gone(void *arg)
@@ -26,7 +26,6 @@ static void on_conn_gone(void *arg)
 
 	c->stream = NULL;
 	c->guard->streams--;
-	evhttp_request_free(s->req);
 	s->events->on_gone(s->arg);
 	free(s);
 }
@@ -35,15 +34,12 @@ static void take_over(struct conn *c)
 {
 	int unsent_max = KERNEL_UNSENT;
 
-	/* evhttp's own, which would end a connection that is only quiet. */
-	bufferevent_set_timeouts(c->bev, NULL, NULL);
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
-	evhttp_clear_headers(evhttp_request_get_output_headers(c->stream->req));
 	conn_enter(c, CONN_STREAM);
 }
 
-int conn_stream(struct conn *c, struct evhttp_request *req, struct slice head,
-	const struct stream_events *events, void *arg, struct stream **out)
+int conn_stream(
+	struct conn *c, struct slice head, const struct stream_events *events, void *arg, struct stream **out)
 {
 	struct stream *s;
 
@@ -52,7 +48,7 @@ int conn_stream(struct conn *c, struct evhttp_request *req, struct slice head,
 	s = calloc(1, sizeof *s);
 	if (!s)
 		return -ENOMEM;
-	*s = (struct stream){.conn = c, .req = req, .events = events, .arg = arg};
+	*s = (struct stream){.conn = c, .events = events, .arg = arg};
 	c->stream = s;
 	c->guard->streams++;
 	conn_on_gone(c, on_conn_gone, s);
@@ -69,7 +65,7 @@ int conn_stream(struct conn *c, struct evhttp_request *req, struct slice head,
 
 void conn_stream_input(struct conn *c)
 {
-	struct evbuffer *input = bufferevent_get_input(c->underlying);
+	struct evbuffer *input = bufferevent_get_input(c->bev);
 	struct stream *s = c->stream;
 
 	if (s->is_ending || !s->events->on_input)
@@ -98,14 +94,14 @@ int stream_write(struct stream *s, struct slice bytes)
 	if (!guard_take_bytes(c->guard, bytes.len))
 		return -ENOBUFS;
 	c->answer_charge += bytes.len;
-	if (bufferevent_write(c->underlying, bytes.data, bytes.len) < 0) {
+	if (conn_write(c, bytes) < 0) {
 		c->answer_charge -= bytes.len;
 		guard_give_bytes(c->guard, bytes.len);
 		return -ENOMEM;
 	}
-	if (!event_pending(&c->timer, EV_TIMEOUT, NULL)) {
+	if (waiting(c) > 0 && !conn_is_limited(c)) {
 		s->taken = 0;
-		timer_arm(&c->timer, c->guard->limits.write_timeout_ms);
+		conn_limit(c, c->guard->limits.write_timeout_ms);
 	}
 	return 0;
 }
@@ -124,7 +120,7 @@ void conn_stream_output(struct conn *c, size_t taken)
 	c->answer_charge -= charged;
 	guard_give_bytes(c->guard, charged);
 	if (waiting(c) == 0)
-		event_del(&c->timer);
+		conn_limit(c, 0);
 }
 
 void conn_stream_slow(struct conn *c)
@@ -135,7 +131,7 @@ void conn_stream_slow(struct conn *c)
 		return;
 	}
 	c->stream->taken = 0;
-	timer_arm(&c->timer, c->guard->limits.write_timeout_ms);
+	conn_limit(c, c->guard->limits.write_timeout_ms);
 }
 
 void conn_stream_pump(struct conn *c)

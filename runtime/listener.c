@@ -34,6 +34,8 @@ struct listener {
 	void *arg;
 	struct log_gate gate;
 	char address[LISTEN_HOST_MAX + 16];
+	listener_cb *on_accept;
+	void *accept_arg;
 };
 
 /* ---- addresses ---- */
@@ -163,8 +165,8 @@ static int find_listener(const struct event_base *base, const struct event *e, v
 }
 
 /*
- * Level-triggered, a socket that cannot be accepted would wake the loop without end. evhttp has made itself the argument
- * of all of the evconnlistener's callbacks, so ours is found by its timer, which is pending for that.
+ * Level-triggered, a socket that cannot be accepted would wake the loop without end. evhttp makes itself the argument of
+ * all of the evconnlistener's callbacks, so ours is found by its timer, which is pending for that.
  */
 static void on_error(struct evconnlistener *listener, void *http)
 {
@@ -207,6 +209,28 @@ out:
 		freeaddrinfo(found);
 	listener_free(l);
 	return rc;
+}
+
+static void on_accept(
+	struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int len, void *arg)
+{
+	struct listener *l = arg;
+
+	l->on_accept(fd, peer, l->accept_arg);
+}
+
+static void on_own_error(struct evconnlistener *listener, void *arg)
+{
+	pause_accepting(arg);
+}
+
+void listener_accept(struct listener *l, listener_cb *cb, void *arg)
+{
+	l->on_accept = cb;
+	l->accept_arg = arg;
+	evconnlistener_set_cb(l->listener, on_accept, l);
+	evconnlistener_set_error_cb(l->listener, on_own_error);
+	update(l);
 }
 
 int listener_serve(struct listener *l, struct evhttp *http)

@@ -1,12 +1,13 @@
 /*
- * A listening socket for evhttp: accepts while it may, and pauses when the process runs out of descriptors instead of
- * spinning. Never looks at what it accepts. Everything on the loop thread.
+ * A listening socket: accepts while it may, and pauses when the process runs out of descriptors instead of spinning. Never
+ * looks at what it accepts. Everything on the loop thread.
  */
 #ifndef RUNTIME_LISTENER_H
 #define RUNTIME_LISTENER_H
 
 #include <event2/http.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 
 struct listener;
 
@@ -26,6 +27,9 @@ bool listen_is_loopback(const char *host);
  */
 int listener_new(struct event_base *base, const char *address, void (*on_starved)(void *arg), void *arg,
 	struct listener **out);
+/* Hands every connection to `cb` from here on, which owns `fd`: nonblocking, closed by exec. */
+typedef void listener_cb(int fd, const struct sockaddr *peer, void *arg);
+void listener_accept(struct listener *l, listener_cb *cb, void *arg);
 /* Hands every connection to evhttp from here on. 0 or -ENOMEM. */
 int listener_serve(struct listener *l, struct evhttp *http);
 /* No more connections while it is full. */

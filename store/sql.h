@@ -101,6 +101,16 @@ int sql_tasks_count(
 /* One task, present, tombstone or absent. */
 int sql_task_load(struct sql *s, struct arena *a, const struct id *id, unsigned with, struct store_task *out);
 
+/* This task's row was changed: it is told, as it is now. */
+int sql_task_changed(struct sql *s, const struct id *id);
+/* The columns of a task and how they are read, for statements that return what they wrote. */
+#define SQL_TASK_COLUMNS                                                                                  \
+	"id, tenant, task, state, attempt, created_at, due_at, started_at, finished_at, rev, progress, " \
+	"metadata, worker, error_type, error_message, error_retryable, error_status, error_data, "       \
+	"content_type, result_len, result_is_json, waits_for, batch, retry_of, pending, delivered, "     \
+	"undelivered, is_waiting "
+void sql_task_read(const struct query *q, struct arena *a, struct store_task *t);
+
 /* sql_apply.c */
 int sql_apply(struct backend *b, struct arena *a, const struct store_event *events, size_t len,
 	struct store_applied *out);

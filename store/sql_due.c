@@ -327,6 +327,8 @@ static int queue_task(struct sql *s, const struct held *h, int64_t at_ms)
 	query_int(&q, h->ordinal);
 	query_int(&q, lifetime_of_unfinished(&s->lifetime, at_ms));
 	rc = query_run(&q);
+	if (rc == 0 && query_changes(&q) > 0)
+		rc = sql_task_changed(s, &h->task_id);
 	return rc < 0 ? rc : sql_due_drop(s, &h->task_id, h->ordinal);
 }
 
@@ -383,7 +385,8 @@ static int close_delivery(struct sql *s, const struct id *row, const struct id *
 	query_int(&q, is_delivered);
 	query_int(&q, !is_delivered);
 	query_id(&q, task_id);
-	return query_run(&q);
+	rc = query_run(&q);
+	return rc < 0 ? rc : sql_task_changed(s, task_id);
 }
 
 static int end_delivery(struct sql *s, const struct held *h, const struct store_due_result *r)
