@@ -49,3 +49,11 @@ struct fault_place fault_member(const char *base, struct slice key)
 	at.field[len < sizeof at.field ? len : sizeof at.field - 1] = '\0';
 	return at;
 }
+
+struct fault_place fault_item(const char *base, size_t index)
+{
+	char number[24];
+
+	snprintf(number, sizeof number, "%zu", index);
+	return fault_member(base, slice_text(number));
+}

@@ -28,5 +28,7 @@ struct fault_place {
 	char field[sizeof((struct fault *)0)->field];
 };
 struct fault_place fault_member(const char *base, struct slice key);
+/* Of an item of the array at `base`. */
+struct fault_place fault_item(const char *base, size_t index);
 
 #endif

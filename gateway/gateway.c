@@ -5,6 +5,8 @@
 
 #include "gateway/batch.h"
 #include "gateway/cancel.h"
+#include "gateway/deliveries.h"
+#include "gateway/endpoints.h"
 #include "gateway/inline.h"
 #include "gateway/keys.h"
 #include "gateway/known.h"
@@ -13,6 +15,7 @@
 #include "gateway/poll.h"
 #include "gateway/question.h"
 #include "gateway/queues.h"
+#include "gateway/replay.h"
 #include "gateway/result.h"
 #include "gateway/retry.h"
 #include "gateway/route.h"
@@ -47,13 +50,23 @@ static const struct endpoint endpoints[] = {
 	{CALL_POST, "/v1/tasks", tasks_post, ENDPOINT_SUBMIT},
 	{CALL_GET, "/v1/tasks", list_tasks, 0},
 	{CALL_GET, "/v1/tasks/{id}", get_status, 0},
-	{CALL_DELETE, "/v1/tasks/{id}", delete_task, 0},
+	{CALL_DELETE, "/v1/tasks/{id}", delete_task, ENDPOINT_BARE},
 	{CALL_GET, "/v1/tasks/{id}/result", get_result, 0},
-	{CALL_POST, "/v1/tasks/{id}/retry", retry_task, ENDPOINT_SUBMIT},
+	{CALL_POST, "/v1/tasks/{id}/retry", retry_task, ENDPOINT_SUBMIT | ENDPOINT_BARE},
+	{CALL_GET, "/v1/tasks/{id}/deliveries", deliveries_of_task, ENDPOINT_BARE},
+	{CALL_GET, "/v1/deliveries/{id}", deliveries_get, ENDPOINT_BARE},
+	{CALL_POST, "/v1/deliveries/{id}/retry", deliveries_retry, ENDPOINT_BARE},
+	{CALL_POST, "/v1/deliveries/retry", replay_post, 0},
 	{CALL_POST, "/v1/run/{task}", run_task, ENDPOINT_SUBMIT},
-	{CALL_POST, "/v1/batches", batch_post, ENDPOINT_SUBMIT},
-	{CALL_GET, "/v1/batches/{id}", batch_get, 0},
-	{CALL_GET, "/v1/queues", queues_get, 0},
+	{CALL_POST, "/v1/batches", batch_post, ENDPOINT_SUBMIT | ENDPOINT_BARE},
+	{CALL_GET, "/v1/batches/{id}", batch_get, ENDPOINT_BARE},
+	{CALL_GET, "/v1/queues", queues_get, ENDPOINT_BARE},
+	{CALL_POST, "/v1/endpoints", endpoints_post, ENDPOINT_BARE},
+	{CALL_GET, "/v1/endpoints", endpoints_list, ENDPOINT_BARE},
+	{CALL_GET, "/v1/endpoints/{id}", endpoints_get, ENDPOINT_BARE},
+	{CALL_PATCH, "/v1/endpoints/{id}", endpoints_patch, ENDPOINT_BARE},
+	{CALL_DELETE, "/v1/endpoints/{id}", endpoints_delete, ENDPOINT_BARE},
+	{CALL_POST, "/v1/endpoints/{id}/rotate", endpoints_rotate, ENDPOINT_BARE},
 };
 
 static int add_endpoints(struct gateway *g)

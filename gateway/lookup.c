@@ -30,6 +30,21 @@ void lookup_not_found(struct call *call, const char *what)
 	call_problem(call, PROBLEM_NOT_FOUND, NULL, "there is no such %s", what);
 }
 
+void lookup_gone(struct call *call)
+{
+	call_problem(call, PROBLEM_GONE, NULL, "the lifetime of this task has passed");
+}
+
+bool lookup_read_id(struct gateway *g, struct call *call, struct slice id_text, struct id *out)
+{
+	if (!lookup_is_ready(g, call))
+		return false;
+	if (ids_parse(&g->ids, ID_TASK, call_tenant(call), id_text, out) == 0)
+		return true;
+	lookup_not_found(call, "task");
+	return false;
+}
+
 static void hand_over(struct lookup *l, const struct store_task *task)
 {
 	struct store_task queued;
@@ -41,7 +56,7 @@ static void hand_over(struct lookup *l, const struct store_task *task)
 		l->cb(&queued, l->arg);
 		break;
 	case STATUS_GONE:
-		call_problem(l->call, PROBLEM_GONE, NULL, "the lifetime of this task has passed");
+		lookup_gone(l->call);
 		l->cb(NULL, l->arg);
 		break;
 	}
@@ -82,10 +97,7 @@ void lookup_task(
 	struct lookup l = {g, call, cb, arg};
 	struct id id;
 
-	if (!lookup_is_ready(g, call)) {
-		cb(NULL, arg);
-	} else if (ids_parse(&g->ids, ID_TASK, call_tenant(call), id_text, &id) < 0) {
-		lookup_not_found(call, "task");
+	if (!lookup_read_id(g, call, id_text, &id)) {
 		cb(NULL, arg);
 	} else if (!start(&l, &id, with)) {
 		lookup_store_failed(call);

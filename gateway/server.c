@@ -7,6 +7,7 @@
 #include "gateway/auth.h"
 #include "gateway/call_internal.h"
 #include "gateway/cors.h"
+#include "gateway/fault.h"
 #include "gateway/guard.h"
 #include "gateway/metrics.h"
 #include "gateway/problem_pages.h"
@@ -241,6 +242,19 @@ static bool wants_body(struct conn *conn, const struct head *h, void *arg)
 	return !browser_complaint(s, h) && m.target && tenant_of(s, conn, h, m.target) >= 0;
 }
 
+static bool check_query(struct server *s, struct call *c)
+{
+	const struct call_param *params;
+	size_t len;
+
+	params = call_params(c, &len);
+	if (!(c->endpoint->flags & ENDPOINT_BARE) || len == 0)
+		return true;
+	call_problem(c, PROBLEM_INVALID_FIELD, NULL, "unknown query parameter: %s",
+		fault_quote(params[0].name).text);
+	return false;
+}
+
 static bool check_rate(struct server *s, struct call *c)
 {
 	return !(c->endpoint->flags & ENDPOINT_SUBMIT) || call_charge(c, 1);
@@ -260,6 +274,7 @@ static bool (*const checks[])(struct server *s, struct call *c) = {
 	check_browser,
 	check_cors,
 	check_endpoint,
+	check_query,
 	check_load,
 	check_rate,
 };

@@ -12,7 +12,7 @@ bool tasks_body_is_json(struct call *call)
 
 	if (type.len == 0 || media_type_is_json(type))
 		return true;
-	call_problem(call, PROBLEM_MEDIA_TYPE, NULL, "an envelope is sent as application/json, not as %s",
+	call_problem(call, PROBLEM_MEDIA_TYPE, NULL, "this is sent as application/json, not as %s",
 		fault_quote(type).text);
 	return false;
 }

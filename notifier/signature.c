@@ -6,17 +6,16 @@
 #include <openssl/params.h>
 #include <stdlib.h>
 
+#include "runtime/signing_key.h"
+
 enum {
-	SECRET_MIN = 24,
-	SECRET_MAX = 64,
 	SEED_LEN = 32,
 	DIGEST_LEN = 32,
 	ED25519_LEN = 64,
-	BASE64_MAX = 4 * ((SECRET_MAX + 2) / 3),
 };
 
 struct secret {
-	uint8_t bytes[SECRET_MAX];
+	uint8_t bytes[SIGNING_KEY_MAX];
 	size_t len;
 };
 
@@ -59,42 +58,12 @@ bool signature_keys_is_empty(const struct signature_keys *k)
 
 /* ---- keys from text ---- */
 
-/* Strict: full groups with their padding, nothing else. */
-static int decode_base64(const char *text, uint8_t *out, size_t max, size_t *len)
-{
-	uint8_t decoded[BASE64_MAX / 4 * 3];
-	size_t text_len = strlen(text);
-	size_t body = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-	size_t padding = text_len - body;
-	int n;
-
-	if (text_len == 0 || text_len > BASE64_MAX || text_len % 4 || padding > 2 ||
-		strspn(text + body, "=") != padding)
-		return -EINVAL;
-	n = EVP_DecodeBlock(decoded, (const unsigned char *)text, (int)text_len);
-	if (n >= 0 && (size_t)n - padding <= max) {
-		*len = (size_t)n - padding;
-		memcpy(out, decoded, *len);
-	}
-	explicit_bzero(decoded, sizeof decoded);
-	return n < 0 || (size_t)n - padding > max ? -EINVAL : 0;
-}
-
-static int decode_key(const char *text, const char *prefix, uint8_t *out, size_t *len)
-{
-	size_t prefix_len = strlen(prefix);
-
-	if (strncmp(text, prefix, prefix_len) != 0)
-		return -EINVAL;
-	return decode_base64(text + prefix_len, out, SECRET_MAX, len);
-}
-
 int signature_add_secret(struct signature_keys *k, const char *text)
 {
 	struct secret secret = {0};
-	int rc = decode_key(text, "whsec_", secret.bytes, &secret.len);
+	int rc = signing_key_parse(slice_text(text), SIGNING_SECRET_PREFIX, secret.bytes, &secret.len);
 
-	if (rc == 0 && secret.len < SECRET_MIN)
+	if (rc == 0 && secret.len < SIGNING_SECRET_MIN)
 		rc = -EINVAL;
 	if (rc == 0 && k->len == SIGNATURE_SECRETS_MAX)
 		rc = -ENOSPC;
@@ -132,10 +101,10 @@ static int make_ed25519(const uint8_t *bytes, size_t len, EVP_PKEY **out)
 
 int signature_set_ed25519(struct signature_keys *k, const char *text)
 {
-	uint8_t bytes[SECRET_MAX];
+	uint8_t bytes[SIGNING_KEY_MAX];
 	EVP_PKEY *key = NULL;
-	size_t len;
-	int rc = decode_key(text, "whsk_", bytes, &len);
+	size_t len = 0;
+	int rc = signing_key_parse(slice_text(text), "whsk_", bytes, &len);
 
 	if (rc == 0)
 		rc = make_ed25519(bytes, len, &key);

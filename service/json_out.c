@@ -87,9 +87,14 @@ void json_out_item_id(struct buf *out, const struct id *id)
 {
 	char text[ID_TEXT_LEN + 1];
 
-	comma(out);
 	id_format(id, text);
-	json_append_string(out, slice_text(text));
+	json_out_item_text(out, slice_text(text));
+}
+
+void json_out_item_text(struct buf *out, struct slice text)
+{
+	comma(out);
+	json_append_string(out, text);
 }
 
 void json_out_item_raw(struct buf *out, struct slice json)

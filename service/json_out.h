@@ -22,6 +22,7 @@ void json_out_open(struct buf *out, const char *key, char bracket);
 void json_out_close(struct buf *out, char bracket);
 /* A string or a piece of JSON as an item of an array. */
 void json_out_item_id(struct buf *out, const struct id *id);
+void json_out_item_text(struct buf *out, struct slice text);
 void json_out_item_raw(struct buf *out, struct slice json);
 
 #endif

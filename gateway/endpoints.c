@@ -1,0 +1,282 @@
+#include "gateway/endpoints.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/answer.h"
+#include "gateway/endpoint_body.h"
+#include "gateway/endpoint_render.h"
+#include "gateway/gateway.h"
+#include "gateway/lookup.h"
+#include "gateway/tasks.h"
+#include "runtime/clock.h"
+#include "runtime/signing_key.h"
+
+#define DOCUMENT_MAX ((size_t)4 * 1024 * 1024)
+
+/* A call that waits for the store. */
+struct asking {
+	struct gateway *g;
+	struct call *call;
+	void (*answer)(struct call *call, const struct store_endpoint *endpoints, size_t len);
+};
+
+/* ---- answers ---- */
+
+static void send_document(struct call *call, int status, struct buf *document)
+{
+	if (document->error)
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	else
+		call_answer_json(call, status, buf_slice(document));
+	if (document->data)
+		explicit_bzero(document->data, document->cap);
+	buf_done(document);
+}
+
+static void answer_with(struct call *call, int status, const struct store_endpoint *e, bool with_secret)
+{
+	struct buf document;
+
+	buf_init(&document, DOCUMENT_MAX);
+	endpoint_render(e, with_secret, clock_wall_ms(), &document);
+	send_document(call, status, &document);
+}
+
+static void answer_created(struct call *call, const struct store_endpoint *endpoints, size_t len)
+{
+	char location[sizeof ENDPOINT_PATH + ID_TEXT_LEN], id[ID_TEXT_LEN + 1];
+
+	id_format(&endpoints[0].id, id);
+	snprintf(location, sizeof location, ENDPOINT_PATH "%s", id);
+	call_set_header(call, "Location", location);
+	answer_with(call, 201, &endpoints[0], true);
+}
+
+static void answer_one(struct call *call, const struct store_endpoint *endpoints, size_t len)
+{
+	answer_with(call, 200, &endpoints[0], false);
+}
+
+static void answer_rotated(struct call *call, const struct store_endpoint *endpoints, size_t len)
+{
+	answer_with(call, 200, &endpoints[0], true);
+}
+
+static void answer_removed(struct call *call, const struct store_endpoint *endpoints, size_t len)
+{
+	call_answer(call, 204, (struct slice){0}, (struct slice){0});
+}
+
+static void answer_list(struct call *call, const struct store_endpoint *endpoints, size_t len)
+{
+	struct buf document;
+
+	buf_init(&document, DOCUMENT_MAX);
+	endpoint_render_list(endpoints, len, clock_wall_ms(), &document);
+	send_document(call, 200, &document);
+}
+
+static void on_answer(int rc, enum store_endpoint_outcome what, const struct store_endpoint *endpoints,
+	size_t len, void *arg)
+{
+	struct asking *a = arg;
+
+	if (rc < 0) {
+		lookup_store_failed(a->call);
+	} else {
+		switch (what) {
+		case STORE_ENDPOINT_DONE: a->answer(a->call, endpoints, len); break;
+		case STORE_ENDPOINT_ABSENT: lookup_not_found(a->call, "endpoint"); break;
+		case STORE_ENDPOINT_TOO_MANY:
+			call_problem(a->call, PROBLEM_CONFLICT, NULL,
+				"there are %d endpoints already, and no more may be", STORE_ENDPOINTS_MAX);
+			break;
+		}
+	}
+	gateway_job_end(a->g);
+	free(a);
+}
+
+/* ---- asking the store ---- */
+
+static struct asking *asking_new(struct gateway *g, struct call *call,
+	void (*answer)(struct call *call, const struct store_endpoint *endpoints, size_t len))
+{
+	struct asking *a = malloc(sizeof *a);
+
+	if (a)
+		*a = (struct asking){g, call, answer};
+	else
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	return a;
+}
+
+/* After the store's call: `rc` is what it returned. */
+static void asked(struct asking *a, int rc)
+{
+	if (rc == 0) {
+		gateway_job_begin(a->g);
+		return;
+	}
+	lookup_store_failed(a->call);
+	free(a);
+}
+
+/* The id in the path. False: it is none of this tenant's, and the call has been answered. */
+static bool read_id(struct gateway *g, struct call *call, struct id *id)
+{
+	if (!lookup_is_ready(g, call))
+		return false;
+	if (ids_parse(&g->ids, ID_ENDPOINT, call_tenant(call), call_segment(call, "id"), id) == 0)
+		return true;
+	lookup_not_found(call, "endpoint");
+	return false;
+}
+
+/* False: the call has been answered. A body that was read is to be done with. */
+static bool read_body(struct call *call, enum endpoint_body_kind kind, struct endpoint_body *body)
+{
+	struct slice json = call_body(call);
+	struct fault fault;
+	int rc;
+
+	if (!tasks_body_is_json(call))
+		return false;
+	/* A rotation says all by its path. */
+	if (json.len == 0 && kind == ENDPOINT_BODY_ROTATE)
+		json = slice_text("{}");
+	rc = endpoint_body_read(json, kind, body, &fault);
+	if (rc == 0)
+		return true;
+	endpoint_body_done(body);
+	if (rc == -EINVAL)
+		fault_send(&fault, call);
+	else
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	return false;
+}
+
+/* The client's own secret, or a new one in `made`. */
+static struct slice secret_of(const struct endpoint_body *body, char made[SIGNING_SECRET_TEXT_MAX + 1])
+{
+	if (body->has_secret)
+		return buf_slice(&body->secret);
+	signing_secret_make(made);
+	return slice_text(made);
+}
+
+/* ---- the endpoints ---- */
+
+void endpoints_post(struct call *call, void *arg)
+{
+	char made[SIGNING_SECRET_TEXT_MAX + 1] = "";
+	struct gateway *g = arg;
+	struct store_endpoint e = {.tenant = call_tenant(call), .created_at_ms = clock_wall_ms()};
+	struct endpoint_body body;
+	struct asking *a;
+
+	if (!lookup_is_ready(g, call) || !read_body(call, ENDPOINT_BODY_NEW, &body))
+		return;
+	ids_mint(&g->ids, ID_ENDPOINT, e.tenant, e.created_at_ms, &e.id, 1);
+	e.url = buf_slice(&body.url);
+	e.description = body.description.len ? buf_slice(&body.description) : (struct slice){0};
+	e.tasks = buf_slice(&body.tasks);
+	e.outcomes = body.outcomes;
+	e.secret = secret_of(&body, made);
+	a = asking_new(g, call, answer_created);
+	if (a)
+		asked(a, store_endpoint_add(g->store, &e, on_answer, a));
+	explicit_bzero(made, sizeof made);
+	endpoint_body_done(&body);
+}
+
+void endpoints_list(struct call *call, void *arg)
+{
+	struct gateway *g = arg;
+	struct asking *a = asking_new(g, call, answer_list);
+
+	if (a)
+		asked(a, store_endpoints_list(g->store, call_tenant(call), on_answer, a));
+}
+
+void endpoints_get(struct call *call, void *arg)
+{
+	struct gateway *g = arg;
+	struct asking *a;
+	struct id id;
+
+	if (!read_id(g, call, &id))
+		return;
+	a = asking_new(g, call, answer_one);
+	if (a)
+		asked(a, store_endpoint_get(g->store, &id, call_tenant(call), on_answer, a));
+}
+
+/* An empty text takes back what there was; what is not set stays. */
+static struct slice text_of(bool has, const struct buf *text)
+{
+	if (!has)
+		return (struct slice){0};
+	return text->len ? buf_slice(text) : slice_text("");
+}
+
+void endpoints_patch(struct call *call, void *arg)
+{
+	struct gateway *g = arg;
+	struct store_endpoint_change change;
+	struct endpoint_body body;
+	struct asking *a;
+	struct id id;
+
+	if (!read_id(g, call, &id) || !read_body(call, ENDPOINT_BODY_CHANGE, &body))
+		return;
+	change = (struct store_endpoint_change){
+		.url = text_of(body.has_url, &body.url),
+		.description = text_of(body.has_description, &body.description),
+		.tasks = text_of(body.has_tasks, &body.tasks),
+		.has_outcomes = body.has_outcomes,
+		.outcomes = body.outcomes,
+		.has_enabled = body.has_enabled,
+		.is_enabled = body.is_enabled,
+		.reason = slice_text("by PATCH"),
+		.now_ms = clock_wall_ms(),
+	};
+	a = asking_new(g, call, answer_one);
+	if (a)
+		asked(a, store_endpoint_change(g->store, &id, call_tenant(call), &change, on_answer, a));
+	endpoint_body_done(&body);
+}
+
+void endpoints_delete(struct call *call, void *arg)
+{
+	struct gateway *g = arg;
+	struct asking *a;
+	struct id id;
+
+	if (!read_id(g, call, &id))
+		return;
+	a = asking_new(g, call, answer_removed);
+	if (a)
+		asked(a, store_endpoint_remove(g->store, &id, call_tenant(call), on_answer, a));
+}
+
+void endpoints_rotate(struct call *call, void *arg)
+{
+	char made[SIGNING_SECRET_TEXT_MAX + 1] = "";
+	int64_t now = clock_wall_ms();
+	struct gateway *g = arg;
+	struct endpoint_body body;
+	struct asking *a;
+	struct id id;
+
+	if (!read_id(g, call, &id) || !read_body(call, ENDPOINT_BODY_ROTATE, &body))
+		return;
+	a = asking_new(g, call, answer_rotated);
+	if (a)
+		asked(a, store_endpoint_rotate(g->store, &id, call_tenant(call), secret_of(&body, made),
+				 now + body.overlap_ms, now, on_answer, a));
+	explicit_bzero(made, sizeof made);
+	endpoint_body_done(&body);
+}

@@ -1,0 +1,171 @@
+#include "gateway/replay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "gateway/answer.h"
+#include "gateway/deliver.h"
+#include "gateway/gateway.h"
+#include "gateway/lookup.h"
+#include "runtime/clock.h"
+#include "runtime/config.h"
+#include "service/json_out.h"
+
+enum { DOCUMENT_MAX = 256 };
+
+/* ---- the query ---- */
+
+static int refuse(struct fault *fault, const char *field, const char *what)
+{
+	return fault_set(fault, PROBLEM_INVALID_FIELD, field, "%s", what);
+}
+
+/* A moment, or a duration that ends now. */
+static int read_moment(
+	struct slice value, int64_t now_ms, const char *field, int64_t *out, struct fault *fault)
+{
+	int64_t ms;
+
+	if (duration_parse(value, &ms) == 0 && ms >= 0) {
+		*out = ms < now_ms ? now_ms - ms : 0;
+		return 0;
+	}
+	if (value.len > 0 && clock_parse((const char *)value.data, value.len, out) == 0)
+		return 0;
+	return refuse(fault, field,
+		"neither a time by RFC 3339, like \"2026-01-02T03:04:05Z\", nor a duration like \"24h\"");
+}
+
+static int set_status(struct store_replay *r, struct slice value, struct fault *fault)
+{
+	if (!slice_is_text(value, "dead"))
+		return refuse(fault, "status", "must be \"dead\"");
+	return 0;
+}
+
+static int set_since(struct store_replay *r, struct slice value, struct fault *fault)
+{
+	return read_moment(value, r->now_ms, "since", &r->since_ms, fault);
+}
+
+static int set_until(struct store_replay *r, struct slice value, struct fault *fault)
+{
+	return read_moment(value, r->now_ms, "until", &r->until_ms, fault);
+}
+
+static int set_channel(struct store_replay *r, struct slice value, struct fault *fault)
+{
+	r->channel = value;
+	return deliver_is_channel(value) ? 0 : refuse(fault, "channel", "not a channel");
+}
+
+static int set_endpoint(struct store_replay *r, struct slice value, struct fault *fault)
+{
+	return id_parse(value, &r->endpoint) == 0 ? 0
+						  : refuse(fault, "endpoint", "not the id of an endpoint");
+}
+
+static const struct {
+	const char *name;
+	int (*set)(struct store_replay *r, struct slice value, struct fault *fault);
+	bool is_needed;
+} parameters[] = {
+	{"status", set_status, true},
+	{"since", set_since, false},
+	{"until", set_until, false},
+	{"channel", set_channel, false},
+	{"endpoint", set_endpoint, false},
+};
+#define PARAMETERS (sizeof parameters / sizeof parameters[0])
+
+static int set_parameter(
+	struct store_replay *r, const struct call_param *p, bool given[PARAMETERS], struct fault *fault)
+{
+	for (size_t i = 0; i < PARAMETERS; i++) {
+		if (!slice_is_text(p->name, parameters[i].name))
+			continue;
+		if (given[i])
+			return refuse(fault, parameters[i].name, "given twice");
+		given[i] = true;
+		return parameters[i].set(r, p->value, fault);
+	}
+	return fault_set(
+		fault, PROBLEM_INVALID_FIELD, NULL, "unknown query parameter: %s", fault_quote(p->name).text);
+}
+
+int replay_read_query(const struct call_param *params, size_t len, int64_t now_ms, struct store_replay *out,
+	struct fault *fault)
+{
+	bool given[PARAMETERS] = {false};
+	int rc = 0;
+
+	*out = (struct store_replay){.until_ms = now_ms, .limit = STORE_REPLAY_MAX, .now_ms = now_ms};
+	for (size_t i = 0; i < len && rc == 0; i++)
+		rc = set_parameter(out, &params[i], given, fault);
+	for (size_t i = 0; i < PARAMETERS && rc == 0; i++)
+		if (parameters[i].is_needed && !given[i])
+			rc = fault_set(fault, PROBLEM_INVALID_FIELD, parameters[i].name,
+				"%s is missing: say which are meant", parameters[i].name);
+	return rc;
+}
+
+/* ---- the answer ---- */
+
+struct replaying {
+	struct gateway *g;
+	struct call *call;
+};
+
+static void on_replayed(int rc, size_t count, bool has_more, void *arg)
+{
+	struct replaying *r = arg;
+	struct buf document;
+
+	buf_init(&document, DOCUMENT_MAX);
+	json_out_open(&document, NULL, '{');
+	json_out_number(&document, "retried", (int64_t)count);
+	json_out_bool(&document, "has_more", has_more);
+	json_out_close(&document, '}');
+	if (rc < 0)
+		lookup_store_failed(r->call);
+	else if (document.error)
+		call_problem(r->call, PROBLEM_INTERNAL, NULL, "out of memory");
+	else
+		call_answer_json(r->call, 202, buf_slice(&document));
+	buf_done(&document);
+	gateway_job_end(r->g);
+	free(r);
+}
+
+static void start(struct gateway *g, struct call *call, const struct store_replay *what)
+{
+	struct replaying *r = malloc(sizeof *r);
+
+	if (!r) {
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+		return;
+	}
+	*r = (struct replaying){g, call};
+	if (store_deliveries_replay(g->store, what, on_replayed, r) == 0) {
+		gateway_job_begin(g);
+		return;
+	}
+	free(r);
+	lookup_store_failed(call);
+}
+
+void replay_post(struct call *call, void *arg)
+{
+	const struct call_param *params;
+	struct store_replay what;
+	struct fault fault;
+	size_t len;
+
+	params = call_params(call, &len);
+	if (replay_read_query(params, len, clock_wall_ms(), &what, &fault) < 0) {
+		fault_send(&fault, call);
+		return;
+	}
+	what.tenant = call_tenant(call);
+	start(arg, call, &what);
+}
