@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Takes webhooks: verifies each, takes each webhook-id once, prints its outcome. Python's standard library only.
 
-    WEBHOOK_SECRETS='whsec_… whsec_…' consumer.py [PORT]
+    WEBHOOK_SECRETS='whsec_… whsec_…' consumer.py [[HOST:]PORT]
 
 What was taken is kept in consumer.db in the current folder.
 """
 import base64, contextlib, hashlib, hmac, http.server, json, os, sqlite3, sys, time
 
 SECRETS = [base64.b64decode(secret.removeprefix("whsec_")) for secret in os.environ["WEBHOOK_SECRETS"].split()]
-PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
+HOST, _, PORT = (sys.argv[1] if len(sys.argv) > 1 else "9000").rpartition(":")
 TOLERANCE_S, KEEP_S, BODY_MAX = 300, 7 * 24 * 3600, 32 << 20
 
 
@@ -51,4 +51,4 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 with contextlib.suppress(KeyboardInterrupt):
-    Server(("127.0.0.1", PORT), Handler).serve_forever()
+    Server((HOST or "127.0.0.1", int(PORT)), Handler).serve_forever()
