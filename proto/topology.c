@@ -159,7 +159,24 @@ size_t topology_live(const char *instance, uint32_t random, struct topology_item
 	struct topology_item *queue = add_exclusive_queue(&l, "live", instance, random);
 
 	add_number(queue, "x-max-length", TOPOLOGY_LIVE_MAX_LENGTH);
+	add_number(queue, "x-max-length-bytes", TOPOLOGY_LIVE_MAX_BYTES);
 	return l.len;
+}
+
+/* FNV-1a, its high bits folded in: whoever runs another version must come to the same shard. */
+unsigned topology_event_shard(struct slice of)
+{
+	uint32_t hash = UINT32_C(2166136261);
+
+	for (size_t i = 0; i < of.len; i++)
+		hash = (hash ^ of.data[i]) * UINT32_C(16777619);
+	return (hash ^ hash >> 16) % TOPOLOGY_EVENT_SHARDS;
+}
+
+void topology_shard_key(unsigned shard, char out[TOPOLOGY_SHARD_KEY_LEN])
+{
+	assert(shard < TOPOLOGY_EVENT_SHARDS);
+	snprintf(out, TOPOLOGY_SHARD_KEY_LEN, "%u", shard % TOPOLOGY_EVENT_SHARDS);
 }
 
 static void task_name(const char *exchange, struct slice task, char out[TOPOLOGY_NAME_MAX])

@@ -25,6 +25,7 @@
 #define TOPOLOGY_INLINE_EXPIRES_MS     60000
 #define TOPOLOGY_LIVE_MAX_LENGTH       10000 /* events that wait for a slow gateway; older ones are dropped */
 #define TOPOLOGY_EVENT_SHARDS	       1024
+#define TOPOLOGY_LIVE_MAX_BYTES	       (64 << 20) /* of them */
 
 enum topology_kind { TOPOLOGY_EXCHANGE, TOPOLOGY_QUEUE, TOPOLOGY_BINDING };
 
@@ -66,6 +67,14 @@ size_t topology_inline(struct slice task, struct topology_item out[TOPOLOGY_ITEM
 size_t topology_gateway(const char *instance, uint32_t random, struct topology_item out[TOPOLOGY_ITEMS_MAX]);
 /* The exclusive, bounded queue for a gateway's live events; shards are bound as they are needed. */
 size_t topology_live(const char *instance, uint32_t random, struct topology_item out[TOPOLOGY_ITEMS_MAX]);
+
+/*
+ * Which shard of the live events belongs to an id (its bytes) or to a tenant (its name), and the routing key that stands
+ * for it: its number.
+ */
+unsigned topology_event_shard(struct slice of);
+#define TOPOLOGY_SHARD_KEY_LEN 8 /* with its NUL */
+void topology_shard_key(unsigned shard, char out[TOPOLOGY_SHARD_KEY_LEN]);
 
 /* "postback.tasks.<task>" and "postback.inline.<task>". */
 void topology_task_queue(struct slice task, char out[TOPOLOGY_NAME_MAX]);

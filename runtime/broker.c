@@ -93,6 +93,7 @@ static void on_mail(struct mail *batch, void *arg)
 		[PARCEL_QUERY] = broker_query_home,
 		[PARCEL_STATE] = state_home,
 		[PARCEL_CONSUMING] = broker_consuming_home,
+		[PARCEL_BOUND] = broker_bound_home,
 	};
 	struct broker *b = arg;
 

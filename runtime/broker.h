@@ -91,6 +91,7 @@ struct broker_header {
 	struct slice value; /* as a string */
 };
 #define BROKER_HEADERS_MAX 8
+#define BROKER_KEYS_MAX	   1024
 
 struct broker_message {
 	const char *exchange;
@@ -104,6 +105,12 @@ struct broker_message {
 	bool mandatory;
 	const struct broker_header *headers;
 	size_t headers_len;
+	/*
+	 * Further routing keys: it goes to every queue bound under one of them too, once to each (RabbitMQ's sender-selected
+	 * distribution, the header BCC, which receivers never see). At most BROKER_KEYS_MAX.
+	 */
+	const struct slice *more_keys;
+	size_t more_keys_len;
 	/*
 	 * Publish until confirmed: again after a lost connection or a nack, as often as it takes (at least once). Else it is
 	 * sent at most once.
@@ -214,6 +221,13 @@ bool broker_delivery_is_live(const struct broker_delivery *d);
 /* Binds or unbinds now and after every reconnect (or no more), in order. Copied. -ENOMEM. */
 int broker_bind(struct broker *b, const char *queue, const char *exchange, const char *key);
 int broker_unbind(struct broker *b, const char *queue, const char *exchange, const char *key);
+
+/*
+ * Told, on the loop, each time a binding made by broker_bind is in place: once after the call and again after every
+ * reconnect. What is published under its key from then on comes. `queue` as in broker_bind. One callback a broker.
+ */
+typedef void broker_bound_cb(const char *queue, const char *key, void *arg);
+void broker_on_bound(struct broker *b, broker_bound_cb *cb, void *arg);
 
 struct broker_queue_info {
 	bool exists;

@@ -74,6 +74,7 @@ static int bind_post(
 	if (!n)
 		return -ENOMEM;
 	n->is_removal = is_removal;
+	n->is_told = !is_removal;
 	broker_post(b, &n->parcel);
 	return 0;
 }
@@ -86,6 +87,21 @@ int broker_bind(struct broker *b, const char *queue, const char *exchange, const
 int broker_unbind(struct broker *b, const char *queue, const char *exchange, const char *key)
 {
 	return bind_post(b, queue, exchange, key, true);
+}
+
+void broker_on_bound(struct broker *b, broker_bound_cb *cb, void *arg)
+{
+	b->on_bound = cb;
+	b->on_bound_arg = arg;
+}
+
+void broker_bound_home(struct broker *b, struct parcel *parcel)
+{
+	struct bound_notice *n = (struct bound_notice *)parcel;
+
+	if (b->on_bound)
+		b->on_bound(n->queue, n->key, b->on_bound_arg);
+	free(n);
 }
 
 static void query_link(struct broker *b, struct query *q)

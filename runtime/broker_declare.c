@@ -200,6 +200,21 @@ void link_declare_run(struct link *l)
 
 /* ---- answers ---- */
 
+/* Who waits for it waits in vain without memory, so the connection is made anew. */
+static void tell_bound(struct link *l, const struct declaration *d)
+{
+	struct bound_notice *n = calloc(1, sizeof *n);
+
+	if (!n) {
+		link_lose(l, "out of memory");
+		return;
+	}
+	n->parcel.kind = PARCEL_BOUND;
+	snprintf(n->queue, sizeof n->queue, "%s", d->what.name);
+	snprintf(n->key, sizeof n->key, "%s", d->what.key);
+	link_send_home(l, &n->parcel);
+}
+
 static void answered(struct link *l)
 {
 	struct link_declarer *r = &l->declarer;
@@ -209,6 +224,8 @@ static void answered(struct link *l)
 		return;
 	r->sent = NULL;
 	d->phase = DECLARE_DONE;
+	if (d->is_told && !d->is_dropped)
+		tell_bound(l, d);
 	if (d->is_removal || d->is_dropped)
 		drop(r, d);
 	link_declare_run(l);

@@ -43,6 +43,7 @@ enum parcel_kind {
 	PARCEL_STOP,	  /* to the thread */
 	PARCEL_STATE,	  /* to the loop */
 	PARCEL_CONSUMING, /* to the loop */
+	PARCEL_BOUND,	  /* to the loop */
 	PARCEL_KINDS,
 };
 
@@ -97,7 +98,9 @@ struct publish {
 	uint64_t timestamp_s;
 	bool persistent, mandatory, until_confirmed;
 	uint8_t *body_owned;
-	uint8_t storage[];
+	amqp_field_value_t *more_keys;
+	size_t more_keys_len;
+	_Alignas(amqp_field_value_t) uint8_t storage[];
 };
 
 void publish_free(struct publish *p);
@@ -145,6 +148,7 @@ struct declaration {
 	struct parcel parcel;
 	struct broker_declaration what; /* points behind the struct */
 	bool is_removal;		/* of a binding */
+	bool is_told;			/* the loop hears when it is in place */
 	/* thread */
 	struct declaration *next;
 	enum declare_phase phase;
@@ -168,6 +172,11 @@ struct consuming_notice {
 	uint64_t incarnation; /* 0: the channel is gone and all that it brought is stale */
 	char queue[SHORT_MAX + 1];
 	char why[WHY_MAX];
+};
+
+struct bound_notice {
+	struct parcel parcel;
+	char queue[SHORT_MAX + 1], key[SHORT_MAX + 1];
 };
 
 /* What the service wants of a consumer; changed under wish_lock, taken over by the thread at the next parcel. */

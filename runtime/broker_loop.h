@@ -19,6 +19,8 @@ struct broker {
 	size_t message_max, queue_max, bytes_max;
 	void (*on_state)(enum broker_state state, const char *why, void *arg);
 	void *arg;
+	broker_bound_cb *on_bound;
+	void *on_bound_arg;
 	enum broker_state state;
 	struct publish *publishes; /* the newest of those not home; each has its timer */
 	size_t publishes_len, publishes_bytes;
@@ -45,6 +47,7 @@ void broker_publish_home(struct broker *b, struct parcel *parcel);
 void broker_delivery_home(struct broker *b, struct parcel *parcel);
 void broker_consuming_home(struct broker *b, struct parcel *parcel);
 void broker_query_home(struct broker *b, struct parcel *parcel);
+void broker_bound_home(struct broker *b, struct parcel *parcel);
 
 /* Timer: delivers what came during a pause. */
 void broker_on_unheld(evutil_socket_t fd, short what, void *arg);

@@ -191,7 +191,7 @@ static void set_property(
 
 /* Everything a message's properties point into, but for the message itself. */
 struct property_memory {
-	amqp_table_entry_t headers[BROKER_HEADERS_MAX];
+	amqp_table_entry_t headers[BROKER_HEADERS_MAX + 1];
 	char expiration[EXPIRATION_LEN];
 	char message_id[MESSAGE_ID_LEN];
 };
@@ -199,16 +199,25 @@ struct property_memory {
 static void make_headers(
 	const struct publish *p, struct property_memory *memory, amqp_basic_properties_t *out)
 {
-	for (size_t i = 0; i < p->headers_len; i++) {
+	size_t len = p->headers_len;
+
+	for (size_t i = 0; i < len; i++) {
 		memory->headers[i] = (amqp_table_entry_t){
 			.key = bytes_text(p->headers[i].name),
 			.value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = bytes_of(p->headers[i].value)},
 		};
 	}
-	if (p->headers_len == 0)
+	if (p->more_keys_len > 0)
+		memory->headers[len++] = (amqp_table_entry_t){
+			.key = bytes_text("BCC"),
+			.value = {.kind = AMQP_FIELD_KIND_ARRAY,
+				.value.array = {.num_entries = (int)p->more_keys_len,
+					.entries = p->more_keys}},
+		};
+	if (len == 0)
 		return;
 	out->_flags |= AMQP_BASIC_HEADERS_FLAG;
-	out->headers = (amqp_table_t){.num_entries = (int)p->headers_len, .entries = memory->headers};
+	out->headers = (amqp_table_t){.num_entries = (int)len, .entries = memory->headers};
 }
 
 static void make_properties(const struct link_publisher *r, const struct publish *p,

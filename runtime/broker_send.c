@@ -102,7 +102,7 @@ static int publish_check(const struct broker *b, const struct broker_message *m)
 {
 	size_t headers_bytes = 0;
 
-	assert(m->headers_len <= BROKER_HEADERS_MAX);
+	assert(m->headers_len <= BROKER_HEADERS_MAX && m->more_keys_len <= BROKER_KEYS_MAX);
 	if (m->body.len > b->message_max)
 		return -EMSGSIZE;
 	if (!is_short(slice_text(m->exchange)) || !is_short(m->routing_key) ||
@@ -113,6 +113,11 @@ static int publish_check(const struct broker *b, const struct broker_message *m)
 		if (!is_short(slice_text(m->headers[i].name)))
 			return -EMSGSIZE;
 		headers_bytes += strlen(m->headers[i].name) + m->headers[i].value.len;
+	}
+	for (size_t i = 0; i < m->more_keys_len; i++) {
+		if (!is_short(m->more_keys[i]))
+			return -EMSGSIZE;
+		headers_bytes += m->more_keys[i].len;
 	}
 	if (headers_bytes > HEADERS_BYTES_MAX)
 		return -EMSGSIZE;
@@ -131,13 +136,28 @@ static size_t publish_size(const struct broker_message *m)
 
 	for (size_t i = 0; i < m->headers_len; i++)
 		size += text_size(m->headers[i].name) + m->headers[i].value.len;
+	for (size_t i = 0; i < m->more_keys_len; i++)
+		size += sizeof(amqp_field_value_t) + m->more_keys[i].len;
 	return m->body_owned ? size : size + m->body.len;
+}
+
+static void keep_keys(struct publish *p, const struct broker_message *m, uint8_t **at)
+{
+	p->more_keys = (amqp_field_value_t *)(void *)p->storage;
+	p->more_keys_len = m->more_keys_len;
+	*at += m->more_keys_len * sizeof *p->more_keys;
+	for (size_t i = 0; i < m->more_keys_len; i++)
+		p->more_keys[i] = (amqp_field_value_t){
+			.kind = AMQP_FIELD_KIND_UTF8,
+			.value.bytes = bytes_of(broker_keep(at, m->more_keys[i])),
+		};
 }
 
 static void publish_fill(struct publish *p, const struct broker_message *m)
 {
 	uint8_t *at = p->storage;
 
+	keep_keys(p, m, &at);
 	p->exchange = broker_keep(&at, slice_text(m->exchange ? m->exchange : ""));
 	p->routing_key = broker_keep(&at, m->routing_key);
 	p->content_type = broker_keep(&at, slice_text(m->content_type));

@@ -20,6 +20,7 @@ enum {
 	WAIT_MAX_MS = 60000,
 	/* For a turn of the loop: what a parcel may write at most besides its body, what may still be unsent. */
 	TURN_OVERHEAD = 512,
+	KEY_OVERHEAD = 5,
 	TURN_UNSENT_MAX = 8 << 10,
 };
 
@@ -54,7 +55,8 @@ void parcel_free(struct parcel *parcel)
 	case PARCEL_QUERY:
 	case PARCEL_DECLARE:
 	case PARCEL_STATE:
-	case PARCEL_CONSUMING: free(parcel); break;
+	case PARCEL_CONSUMING:
+	case PARCEL_BOUND: free(parcel); break;
 	case PARCEL_STOP:
 	case PARCEL_KINDS: break;
 	}
@@ -262,6 +264,7 @@ static void take_parcels(struct link *l, struct mail *mail)
 		case PARCEL_STOP: l->must_stop = true; break;
 		case PARCEL_STATE:
 		case PARCEL_CONSUMING:
+		case PARCEL_BOUND:
 		case PARCEL_KINDS: break;
 		}
 	}
@@ -478,6 +481,8 @@ static size_t parcel_bytes(const struct parcel *parcel)
 		 p->correlation_id.len + p->reply_to.len + p->type.len + p->app_id.len;
 	for (size_t i = 0; i < p->headers_len; i++)
 		bytes += strlen(p->headers[i].name) + p->headers[i].value.len;
+	for (size_t i = 0; i < p->more_keys_len; i++)
+		bytes += p->more_keys[i].value.bytes.len + KEY_OVERHEAD;
 	return bytes;
 }
 

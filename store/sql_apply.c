@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 
+#include "store/changes.h"
 #include "store/deliver.h"
 #include "store/merge.h"
 #include "store/sql.h"
@@ -153,10 +154,56 @@ static void bind_common(struct query *q, const struct step *st)
 	query_text(q, deliver_left(st));
 }
 
+/* ---- who follows it ---- */
+
+static struct slice told_result(const struct store_event *e)
+{
+	bool is_told = e->kind == STORE_EVENT_SUCCEEDED && e->result_is_json &&
+		       e->result.len <= STORE_CHANGE_RESULT_MAX;
+
+	return is_told ? e->result : slice_of(NULL, 0);
+}
+
+/* What a new row says, without reading it back: most tasks have no other. */
+static void tell_inserted(const struct step *st)
+{
+	const struct store_event *e = st->event;
+	struct store_task task = {
+		.presence = STORE_PRESENT,
+		.id = e->id,
+		.tenant = e->tenant,
+		.task = e->task,
+		.state = st->next.state,
+		.attempt = st->next.attempt,
+		.created_at_ms = (int64_t)id_time_ms(&e->id),
+		.due_at_ms = e->kind == STORE_EVENT_RETRY ? e->retry_at_ms : 0,
+		.started_at_ms = e->started_at_ms,
+		.finished_at_ms = finished_at(st),
+		.rev = st->known.rev + 1,
+		.progress = e->progress,
+		.metadata = e->metadata,
+		.worker = e->worker,
+		.error = e->error,
+		.content_type = content_type(e),
+		.result_len = (int64_t)e->result.len,
+		.result_is_json = e->result_is_json,
+		.result = told_result(e),
+		.batch = e->batch,
+		.retry_of = e->retry_of,
+		.deliveries_pending = (uint32_t)st->deliveries_len,
+	};
+
+	if (st->s->base.changes)
+		changes_add_copy(st->s->base.changes, &task);
+}
+
+/* ---- writing the row ---- */
+
 static int insert_row(const struct step *st)
 {
 	const struct store_event *e = st->event;
 	struct query q;
+	int rc;
 
 	query_init(&q, st->s,
 		"INSERT INTO tasks (id, state, attempt, rank, seq, rev, due_at, started_at, finished_at, sweep_at, "
@@ -170,7 +217,10 @@ static int insert_row(const struct step *st)
 	query_id(&q, &e->batch);
 	query_id(&q, &e->retry_of);
 	query_int(&q, (int64_t)id_time_ms(&e->id));
-	return query_run(&q);
+	rc = query_run(&q);
+	if (rc == 0)
+		tell_inserted(st);
+	return rc;
 }
 
 /*
@@ -179,7 +229,10 @@ static int insert_row(const struct step *st)
  */
 static int update_row(const struct step *st)
 {
+	struct changes *changes = st->s->base.changes;
+	struct store_task task;
 	struct query q;
+	int rc;
 
 	query_init(&q, st->s,
 		"UPDATE tasks SET state = ?2, rank = ?4, seq = ?5, rev = ?6, due_at = CASE WHEN ?7 <> 0 THEN ?7 ELSE due_at END, "
@@ -187,9 +240,16 @@ static int update_row(const struct step *st)
 		"progress = CASE WHEN attempt = ?3 THEN coalesce(?12, progress) ELSE ?12 END, worker = coalesce(?13, worker), "
 		"error_type = ?14, error_message = ?15, error_retryable = ?16, error_status = ?17, error_data = ?18, "
 		"content_type = ?19, result_len = ?20, result_is_json = ?21, deliver = ?22, attempt = ?3, "
-		"is_waiting = 0, wants_previous = 0 WHERE id = ?1");
+		"is_waiting = 0, wants_previous = 0 WHERE id = ?1 RETURNING " SQL_TASK_COLUMNS);
 	bind_common(&q, st);
-	return query_run(&q);
+	while ((rc = query_next(&q)) == 1) {
+		if (!changes)
+			continue;
+		sql_task_read(&q, &changes->arena, &task);
+		task.result = arena_copy(&changes->arena, told_result(st->event));
+		changes_add(changes, &task);
+	}
+	return rc;
 }
 
 static int put_body(struct sql *s, const char *text, const struct id *id, struct slice body)
@@ -289,8 +349,11 @@ static int apply_one(struct sql *s, struct arena *a, const struct store_event *e
 	if (rc < 0)
 		return rc;
 	*out = (struct store_applied){.rev = st.known.rev, .state = st.known.at.state};
-	if (st.known.is_gone || !merge_event(&st.known.at, e, &st.next))
+	if (st.known.is_gone)
 		return 0;
+	/* Said before, and whoever heard it then may have died before it told those who follow the task. */
+	if (!merge_event(&st.known.at, e, &st.next))
+		return sql_task_changed(s, &e->id);
 	rc = choose_deliveries(&st);
 	if (rc == 0)
 		rc = st.known.at.exists ? update_row(&st) : insert_row(&st);
@@ -307,12 +370,14 @@ static int apply_one(struct sql *s, struct arena *a, const struct store_event *e
 static int apply_marked(
 	struct sql *s, struct arena *a, const struct store_event *e, struct store_applied *out)
 {
+	size_t changed = changes_len(s->base.changes);
 	int rc = sql_run(s, "SAVEPOINT event");
 
 	if (rc < 0)
 		return rc;
 	rc = apply_one(s, a, e, out);
 	if (rc == -EBADMSG) {
+		changes_cut(s->base.changes, changed);
 		*out = (struct store_applied){.rc = -EBADMSG};
 		rc = sql_run(s, "ROLLBACK TO SAVEPOINT event");
 	}
@@ -336,11 +401,13 @@ int sql_apply(struct backend *b, struct arena *a, const struct store_event *even
 	struct store_applied *out)
 {
 	struct sql *s = sql_of(b);
+	size_t changed = changes_len(b->changes);
 	int rc = sql_run(s, "SAVEPOINT events");
 
 	if (rc == 0)
 		rc = apply_each(s, a, events, len, out, apply_one);
 	if (rc == -EBADMSG) {
+		changes_cut(b->changes, changed);
 		rc = sql_run(s, "ROLLBACK TO SAVEPOINT events");
 		if (rc == 0)
 			rc = apply_each(s, a, events, len, out, apply_marked);

@@ -45,6 +45,8 @@ static int release_one(struct sql *s, const struct waiting *w, int64_t now_ms)
 	query_int(&q, lifetime_of_unfinished(&s->lifetime, now_ms));
 	query_id(&q, &w->id);
 	rc = query_run(&q);
+	if (rc == 0)
+		rc = sql_task_changed(s, &w->id);
 	return rc < 0 ? rc : sql_due_task(s, &w->id, w->tenant, 1, now_ms, now_ms);
 }
 
@@ -117,6 +119,8 @@ static int write_end(struct sql *s, const struct sql_end *end, const struct reas
 	query_text(&q, why->message);
 	query_id(&q, &end->id);
 	rc = query_run(&q);
+	if (rc == 0)
+		rc = sql_task_changed(s, &end->id);
 	if (rc < 0 || end->state != TASK_CANCELED)
 		return rc;
 	query_init(&q, s, "DELETE FROM requests WHERE id = ?");

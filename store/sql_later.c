@@ -98,6 +98,8 @@ static int insert_one(struct sql *s, const struct store_later *t)
 	if (rc <= 0)
 		return rc;
 	rc = keep_request(s, t);
+	if (rc == 0)
+		rc = sql_task_changed(s, &t->id);
 	if (rc == 0 && t->waits == STORE_WAITS_NOT)
 		rc = sql_due_task(s, &t->id, t->tenant, 1, t->due_at_ms, t->created_at_ms);
 	return rc;

@@ -3,15 +3,10 @@
  */
 #include <errno.h>
 
+#include "store/changes.h"
 #include "store/sql.h"
 
-#define COLUMNS                                                                                          \
-	"id, tenant, task, state, attempt, created_at, due_at, started_at, finished_at, rev, progress, " \
-	"metadata, worker, error_type, error_message, error_retryable, error_status, error_data, "       \
-	"content_type, result_len, result_is_json, waits_for, batch, retry_of, pending, delivered, "     \
-	"undelivered, is_waiting "
-
-static void read_row(const struct query *q, struct arena *a, struct store_task *t)
+void sql_task_read(const struct query *q, struct arena *a, struct store_task *t)
 {
 	*t = (struct store_task){
 		.presence = STORE_PRESENT,
@@ -100,17 +95,28 @@ int sql_task_load(struct sql *s, struct arena *a, const struct id *id, unsigned 
 	struct query q;
 	int rc;
 
-	query_init(&q, s, "SELECT " COLUMNS "FROM tasks WHERE id = ?");
+	query_init(&q, s, "SELECT " SQL_TASK_COLUMNS "FROM tasks WHERE id = ?");
 	query_id(&q, id);
 	rc = query_next(&q);
 	if (rc == 0)
 		return load_tombstone(s, a, id, out);
 	if (rc == 1)
-		read_row(&q, a, out);
+		sql_task_read(&q, a, out);
 	query_done(&q);
 	if (rc == 1)
 		rc = load_bodies(s, a, with, out);
 	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
+}
+
+int sql_task_changed(struct sql *s, const struct id *id)
+{
+	struct changes *c = s->base.changes;
+	struct store_task task;
+	int rc = c ? sql_task_load(s, &c->arena, id, 0, &task) : -ENOMEM;
+
+	if (rc == 0 && task.presence == STORE_PRESENT)
+		changes_add(c, &task);
+	return rc == -ENOMEM ? 0 : rc;
 }
 
 int sql_tasks_get(struct backend *b, struct arena *a, const struct id *ids, size_t len, unsigned with,
@@ -126,7 +132,7 @@ int sql_tasks_get(struct backend *b, struct arena *a, const struct id *ids, size
 /* ---- lists ---- */
 
 #define LIST(index, where)                                                                       \
-	"SELECT " COLUMNS "FROM tasks INDEXED BY " index " WHERE id < ?1 AND tenant = ?2 " where \
+	"SELECT " SQL_TASK_COLUMNS "FROM tasks INDEXED BY " index " WHERE id < ?1 AND tenant = ?2 " where \
 	"ORDER BY id DESC LIMIT ?3"
 
 static const char *const lists[2][2] = {
@@ -164,7 +170,7 @@ int sql_tasks_list(struct backend *b, struct arena *a, const struct store_list_q
 	if (query->has_state)
 		query_int(&q, query->state);
 	while ((rc = query_next(&q)) == 1)
-		read_row(&q, a, &out[(*len)++]);
+		sql_task_read(&q, a, &out[(*len)++]);
 	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
 }
 

@@ -28,6 +28,9 @@ struct store {
 	unsigned on_stack; /* deliveries under way: store_free inside a callback waits for them */
 	bool is_freed;
 	struct worker_stats stats;
+	store_change_cb *on_change;
+	void *on_change_arg;
+	atomic_bool wants_changes;
 };
 
 /* ---- callbacks on the loop ---- */
@@ -81,6 +84,10 @@ static void deliver(struct store *s, struct op *op)
 		on_state(s, op);
 		return;
 	}
+	if (op->type == &op_changes) {
+		s->on_change(op->changes.tasks, op->changes.len, s->on_change_arg);
+		return;
+	}
 	s->waiting--;
 	op->type->reply(op);
 }
@@ -126,6 +133,7 @@ static int start_worker(struct store *s, bool is_writer, struct worker **out)
 			.is_writer = is_writer},
 		.out = s->out,
 		.stats = &s->stats,
+		.wants_changes = &s->wants_changes,
 	};
 
 	return worker_new(&opt, out);
@@ -198,6 +206,13 @@ void store_free(struct store *s)
 	}
 	if (s->on_stack == 0)
 		destroy(s);
+}
+
+void store_on_change(struct store *s, store_change_cb *cb, void *arg)
+{
+	s->on_change = cb;
+	s->on_change_arg = arg;
+	atomic_store(&s->wants_changes, cb != NULL);
 }
 
 bool store_is_up(const struct store *s)

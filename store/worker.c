@@ -9,6 +9,7 @@
 #include "runtime/backoff.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
+#include "store/changes.h"
 
 enum {
 	GROUP_OPS_MAX = 512,
@@ -30,9 +31,11 @@ struct worker {
 	char told_why[BACKEND_WHY_LEN];
 	uint32_t failures;
 	int64_t reopen_at_ms;
+	struct changes changes; /* of the transaction */
 };
 
 const struct op_type op_state = {.name = "state"};
+const struct op_type op_changes = {.name = "changes"};
 
 /* Orders to the thread itself; they have no way back. */
 static const struct op_type op_go = {.name = "go"};
@@ -124,6 +127,7 @@ static struct mail *detach_group(struct worker *w)
 static int run_marked(struct worker *w, struct op *op)
 {
 	const struct backend_type *t = w->opt.type;
+	size_t changed = w->changes.len;
 	int rc = t->mark(w->backend);
 
 	if (rc < 0)
@@ -133,6 +137,7 @@ static int run_marked(struct worker *w, struct op *op)
 		log_warn("store_call_failed", LOG_TEXT("call", op->type->name),
 			LOG_TEXT("error", w->backend->why));
 		op->rc = -EIO;
+		changes_cut(&w->changes, changed);
 		return t->mark_undo(w->backend);
 	}
 	return op->rc < 0 ? op->rc : t->mark_keep(w->backend);
@@ -154,6 +159,7 @@ static int run_group(struct worker *w, struct mail *group)
 	bool is_writer = w->opt.backend.is_writer;
 	int rc = t->begin(w->backend);
 
+	w->backend->changes = is_writer && atomic_load(w->opt.wants_changes) ? &w->changes : NULL;
 	for (struct mail *m = group; m && rc == 0; m = m->next)
 		rc = is_writer ? run_marked(w, op_of(m)) : run_plain(w, op_of(m));
 	if (rc == 0)
@@ -170,6 +176,19 @@ static void post_back(struct worker *w, struct mail *group)
 	while (*end)
 		end = &(*end)->next;
 	mailbox_post_all(w->opt.out, group, end);
+}
+
+static void post_changes(struct worker *w)
+{
+	struct op *op = w->changes.len ? op_new(&op_changes, NULL) : NULL;
+
+	if (!op)
+		return;
+	op->changes.tasks = changes_take(&w->changes, &op->arena, &op->changes.len);
+	if (op->changes.tasks)
+		mailbox_post(w->opt.out, &op->mail);
+	else
+		op_free(op);
 }
 
 static void fail_group(struct worker *w, struct mail *group)
@@ -209,10 +228,12 @@ static void run_one_group(struct worker *w)
 	if (rc == 0) {
 		w->failures = 0;
 		count(w, group, began_us);
+		post_changes(w);
 		post_back(w, group);
 		return;
 	}
 	fail_group(w, group);
+	changes_done(&w->changes);
 	w->has_given_up = atomic_load(&w->is_ending);
 	if (rc == -EIO)
 		lose(w, w->backend->why);
@@ -276,6 +297,7 @@ static void *worker_main(void *arg)
 	}
 	if (w->backend)
 		w->opt.type->close(w->backend);
+	changes_done(&w->changes);
 	return NULL;
 }
 

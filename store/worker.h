@@ -25,10 +25,13 @@ struct worker_options {
 	struct backend_options backend; /* the location must outlive the worker */
 	struct mailbox *out;		/* where finished ops go, and those of op_state */
 	struct worker_stats *stats;
+	const atomic_bool *wants_changes; /* post an op of op_changes after each commit that has some */
 };
 
 /* The type of the ops by which a worker tells that its connection is up or lost (op->state); the loop acts on them. */
 extern const struct op_type op_state;
+/* And those with what was just committed (op->changes). */
+extern const struct op_type op_changes;
 
 int worker_new(const struct worker_options *opt, struct worker **out);
 /* A worker opens nothing before this. Any thread, repeatedly. */

@@ -163,6 +163,8 @@ struct rig {
 	struct broker_queue_info info;
 	int info_rc;
 	int infos;
+	char bound[NAME_MAX_LEN];
+	int bounds;
 	char queue[NAME_MAX_LEN];
 };
 
@@ -1007,6 +1009,72 @@ static void bindings_come_and_go(void **state)
 	assert_int_equal(r->states_len, 1);
 }
 
+static void on_bound(const char *queue, const char *key, void *arg)
+{
+	struct rig *r = arg;
+
+	assert_string_equal(queue, r->queue);
+	snprintf(r->bound, sizeof r->bound, "%s", key);
+	r->bounds++;
+}
+
+static void a_binding_is_told_when_it_is_in_place_and_again_after_a_loss(void **state)
+{
+	struct rig *r = *state;
+	struct broker_message m = message(r, "x");
+
+	declare_queue(r, "classic");
+	m.exchange = "amq.direct";
+	m.routing_key = slice_text("k1");
+	broker_on_bound(r->broker, on_bound, r);
+	start(r);
+	assert_int_equal(r->bounds, 0);
+	assert_int_equal(broker_bind(r->broker, r->queue, "amq.direct", "k1"), 0);
+	AWAIT(r, r->bounds == 1);
+	assert_string_equal(r->bound, "k1");
+	publish(r, &m);
+	AWAIT(r, r->outcomes[BROKER_CONFIRMED] == 1);
+	delete_queue(r->queue);
+	consume(r, 10);
+	AWAIT(r, r->bounds == 2);
+	assert_int_equal(broker_unbind(r->broker, r->queue, "amq.direct", "k1"), 0);
+	ask(r);
+	assert_int_equal(r->bounds, 2);
+}
+
+static void further_keys_bring_a_message_once_to_each_queue(void **state)
+{
+	struct rig *r = *state;
+	struct slice keys[BROKER_KEYS_MAX];
+	char texts[BROKER_KEYS_MAX][8];
+	struct broker_message m = message(r, "x");
+
+	declare_queue(r, "classic");
+	for (int i = 0; i < BROKER_KEYS_MAX; i++) {
+		snprintf(texts[i], sizeof texts[i], "k%d", i);
+		keys[i] = slice_text(texts[i]);
+	}
+	assert_int_equal(broker_bind(r->broker, r->queue, "amq.direct", "k3"), 0);
+	assert_int_equal(broker_bind(r->broker, r->queue, "amq.direct", "k1023"), 0);
+	consume(r, 10);
+	start(r);
+	m.exchange = "amq.direct";
+	m.routing_key = slice_text("nobody");
+	m.more_keys = keys;
+	m.more_keys_len = BROKER_KEYS_MAX;
+	publish(r, &m);
+	AWAIT(r, r->outcomes[BROKER_CONFIRMED] == 1 && r->taken.len == 1);
+	m.more_keys_len = 3;
+	publish(r, &m);
+	AWAIT(r, r->outcomes[BROKER_RETURNED] == 1);
+	m.more_keys_len = 4;
+	m.routing_key = keys[3];
+	publish(r, &m);
+	AWAIT(r, r->outcomes[BROKER_CONFIRMED] == 2 && r->taken.len == 2);
+	ask(r);
+	assert_int_equal(r->taken.len, 2);
+}
+
 static void a_fresh_queue_has_its_own_name(void **state)
 {
 	struct rig *r = *state;
@@ -1292,6 +1360,8 @@ int main(void)
 		TEST(a_stream_is_read_from_its_first_message),
 		TEST(a_queue_with_other_arguments_is_used_as_it_is),
 		TEST(bindings_come_and_go),
+		TEST(a_binding_is_told_when_it_is_in_place_and_again_after_a_loss),
+		TEST(further_keys_bring_a_message_once_to_each_queue),
 		TEST(a_fresh_queue_has_its_own_name),
 		TEST(a_queue_that_is_not_there_has_no_numbers),
 		TEST(a_declaration_that_cannot_be_made_is_named),
