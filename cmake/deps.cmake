@@ -19,6 +19,17 @@ postback_dep(tls libssl>=3.0)
 postback_dep(cmocka cmocka)
 postback_dep(systemd libsystemd)
 
+find_package(wslay REQUIRED)
+add_library(deps::wslay ALIAS wslay)
+
 # Debian's package is called msgpack, its C library msgpackc, and its pkg-config file stands for the C++ one.
 find_package(msgpack REQUIRED)
 add_library(deps::msgpack ALIAS msgpackc)
+
+# libunistring has neither.
+find_path(unistring_INCLUDE_DIR unigbrk.h REQUIRED)
+find_library(unistring_LIBRARY unistring REQUIRED)
+add_library(deps::unistring UNKNOWN IMPORTED)
+set_target_properties(deps::unistring PROPERTIES
+	IMPORTED_LOCATION "${unistring_LIBRARY}"
+	INTERFACE_INCLUDE_DIRECTORIES "${unistring_INCLUDE_DIR}")

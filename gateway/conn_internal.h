@@ -71,6 +71,7 @@ struct stream {
 	struct conn *conn;
 	const struct stream_events *events;
 	void *arg;
+	size_t held;  /* of the budget, for the owner */
 	size_t taken; /* bytes by the socket, since the last look of the write timeout */
 	bool is_woken, is_ending, is_cut;
 };

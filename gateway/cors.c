@@ -80,3 +80,11 @@ bool origin_is_loopback(struct slice origin)
 
 	return slice_is_set(authority) && host_is_loopback(authority);
 }
+
+bool origin_is_host(struct slice origin, struct slice host)
+{
+	struct slice authority = authority_of(origin);
+
+	return authority.len > 0 && authority.len == host.len &&
+	       strncasecmp((const char *)authority.data, (const char *)host.data, host.len) == 0;
+}

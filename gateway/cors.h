@@ -15,6 +15,8 @@ bool cors_origin_is_valid(const char *text);
 
 /* True for "localhost", 127.0.0.0/8 and [::1], with or without a port. */
 bool host_is_loopback(struct slice host);
+/* True for an http(s) origin on this host: the value of a Host field, with its port unless it is the usual one. */
+bool origin_is_host(struct slice origin, struct slice host);
 /* True for an http(s) origin on such a host. */
 bool origin_is_loopback(struct slice origin);
 

@@ -230,6 +230,8 @@ static const struct {
 	{"idempotency-key", NULL, true},
 	{"origin", NULL, true},
 	{"last-event-id", NULL, true},
+	{"sec-websocket-key", NULL, true},
+	{"sec-websocket-version", NULL, true},
 };
 
 enum { SEEN_HOST = 1, SEEN_CONTENT_LENGTH = 2, SEEN_TRANSFER_ENCODING = 4 };
@@ -388,6 +390,26 @@ struct slice head_field(const struct head *h, const char *name)
 			return slice_of(h->text.data + f->value, f->value_len);
 	}
 	return (struct slice){0};
+}
+
+static bool list_has(struct slice list, const char *token)
+{
+	while (list.len > 0)
+		if (is_word(trim(cut(&list, ',')), token))
+			return true;
+	return false;
+}
+
+bool head_has_token(const struct head *h, const char *name, const char *token)
+{
+	for (size_t i = 0; i < h->fields_len; i++) {
+		const struct head_field *f = &h->fields[i];
+
+		if (is_word(slice_of(h->text.data + f->name, f->name_len), name) &&
+			list_has(slice_of(h->text.data + f->value, f->value_len), token))
+			return true;
+	}
+	return false;
 }
 
 bool head_has_body(const struct head *h)

@@ -61,6 +61,8 @@ enum head_status head_feed(struct head *h, struct slice bytes, size_t *used);
 struct slice head_target(const struct head *h);
 /* The first field of that name, any case; unset: none. */
 struct slice head_field(const struct head *h, const char *name);
+/* True when a field of that name, a list in one line or several, has the token; any case. */
+bool head_has_token(const struct head *h, const char *name, const char *token);
 bool head_has_body(const struct head *h);
 
 #endif

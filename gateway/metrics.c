@@ -22,4 +22,5 @@ const struct metric_definition gateway_metrics[GATEWAY_METRICS] = {
 		"From a sync call to its result."},
 	AT(GATEWAY_WAITERS) = {"postback_gateway_waiters", METRIC_GAUGE, {NULL},
 		"Calls that wait for a task to change or end."},
+	AT(GATEWAY_WEBSOCKETS) = {"postback_gateway_websockets", METRIC_GAUGE, {NULL}, "Open WebSockets."},
 };

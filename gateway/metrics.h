@@ -17,6 +17,7 @@ enum gateway_metric {
 	GATEWAY_SUBMISSIONS,		    /* mode, outcome */
 	GATEWAY_SYNC_SECONDS,		    /* outcome */
 	GATEWAY_WAITERS,		    /* gauge: calls that wait for a task to change or end */
+	GATEWAY_WEBSOCKETS,		    /* gauge */
 	GATEWAY_METRICS_END,
 };
 #define GATEWAY_METRICS (GATEWAY_METRICS_END - SERVICE_METRICS)

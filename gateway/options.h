@@ -39,6 +39,15 @@ struct gateway_cors {
 	int64_t max_age_ms;
 };
 
+struct gateway_live {
+	int64_t ping_ms;
+	int64_t idle_timeout_ms; /* of a socket that follows nothing */
+	int64_t message;	 /* bytes of one message that comes in */
+	int64_t backlog;	 /* bytes that a client may leave unread */
+	int64_t subscriptions;	 /* of one connection */
+	int64_t ticket_ttl_ms;
+};
+
 struct route_step {
 	char *task;
 	char *when; /* "": always; else the parameter that must be there */
@@ -68,6 +77,7 @@ struct gateway_options {
 	struct gateway_auth auth;
 	struct gateway_limits limits;
 	struct gateway_cors cors;
+	struct gateway_live live;
 	struct option_strings tasks;
 	struct option_list routes; /* struct route_options */
 	char *id_key_file;

@@ -20,7 +20,8 @@ static const struct {
 		"There was no key, or one that the gateway does not know."},
 	[PROBLEM_FORBIDDEN_ORIGIN] = {403, "/problems/forbidden-origin",
 		"Requests from this origin are not allowed",
-		"A gateway without keys on a loopback address answers no pages of other sites and no other names."},
+		"A gateway without keys on a loopback address answers no pages of other sites and no other names. "
+		"WebSockets are opened for pages of gateway.cors.origins."},
 	[PROBLEM_NOT_FOUND] = {404, "/problems/not-found", "There is no such resource",
 		"There is nothing under the path, or the id was never given out to this tenant."},
 	[PROBLEM_UNKNOWN_TASK] = {404, "/problems/unknown-task", "There is no queue for this task",
@@ -50,6 +51,8 @@ static const struct {
 		"The handler said that the request is at fault, so it was not tried again."},
 	[PROBLEM_TASK_CANCELED] = {409, "/problems/task-canceled", "The task was canceled",
 		"The task was canceled before it had a result."},
+	[PROBLEM_UPGRADE_REQUIRED] = {426, "/problems/upgrade-required", "This is a WebSocket",
+		"The resource is a WebSocket of version 13: connect to it with a WebSocket client."},
 	[PROBLEM_RATE_LIMITED] = {429, "/problems/rate-limited", "Too many submissions",
 		"The tenant has used up its rate of submissions. Retry-After tells when the next one is taken."},
 	[PROBLEM_HEADERS_TOO_LARGE] = {431, "/problems/headers-too-large",

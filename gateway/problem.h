@@ -24,6 +24,7 @@ enum problem {
 	PROBLEM_IDEMPOTENCY_MISMATCH, /* 422 */
 	PROBLEM_TASK_FAILED,	      /* 422 the handler says the request cannot be done */
 	PROBLEM_TASK_CANCELED,	      /* 409 */
+	PROBLEM_UPGRADE_REQUIRED,     /* 426 a WebSocket asked for without one */
 	PROBLEM_RATE_LIMITED,	      /* 429 */
 	PROBLEM_HEADERS_TOO_LARGE,    /* 431 */
 	PROBLEM_INTERNAL,	      /* 500 */
@@ -37,7 +38,7 @@ enum problem {
 	PROBLEM_HANDLER_TIMEOUT,      /* 504 */
 	PROBLEM_HTTP_VERSION,	      /* 505 */
 };
-#define PROBLEMS 29
+#define PROBLEMS 30
 
 int problem_status(enum problem problem);
 /* The "type" member: a URI reference, "/problems/unknown-task", of which the last part is its name. */

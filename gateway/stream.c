@@ -16,7 +16,7 @@ enum {
 
 static size_t waiting(const struct conn *c)
 {
-	return evbuffer_get_length(bufferevent_get_output(c->bev));
+	return c->bev ? evbuffer_get_length(bufferevent_get_output(c->bev)) : 0;
 }
 
 static void on_conn_gone(void *arg)
@@ -26,6 +26,7 @@ static void on_conn_gone(void *arg)
 
 	c->stream = NULL;
 	c->guard->streams--;
+	stream_hold(s, 0);
 	s->events->on_gone(s->arg);
 	free(s);
 }
@@ -75,6 +76,18 @@ void conn_stream_input(struct conn *c)
 	s->is_woken = false;
 	if (!conn_charge(c, evbuffer_get_length(input)))
 		stream_cut(s);
+}
+
+bool stream_hold(struct stream *s, size_t bytes)
+{
+	struct guard *g = s->conn->guard;
+
+	if (bytes > s->held && !guard_take_bytes(g, bytes - s->held))
+		return false;
+	if (bytes < s->held)
+		guard_give_bytes(g, s->held - bytes);
+	s->held = bytes;
+	return true;
 }
 
 void stream_wake(struct stream *s)

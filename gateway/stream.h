@@ -1,6 +1,6 @@
 /*
- * An answer without an end of its own: a WebSocket, or server-sent events. The head has gone out, and what comes and goes is its owner's. The connection still counts as one, and the guard goes on to
- * watch over it: bytes that wait are of the byte budget, a client that does not take them within write_timeout is cut, and
+ * An answer without an end of its own: a WebSocket, or server-sent events. The head has gone out, and what comes and goes
+ * is its owner's. The connection still counts as one, and the guard goes on to watch over it: bytes that wait are of the byte budget, a client that does not take them within write_timeout is cut, and
  * one that ends its sending side has left. Made by call_stream. Everything on the loop thread.
  */
 #ifndef GATEWAY_STREAM_H
@@ -28,6 +28,8 @@ struct stream_events {
 int stream_write(struct stream *s, struct slice bytes);
 /* Bytes written that the kernel has not taken. */
 size_t stream_unsent(const struct stream *s);
+/* What the owner keeps of its client's making, of the byte budget too. False: it does not fit, and nothing has changed. */
+bool stream_hold(struct stream *s, size_t bytes);
 /* on_input comes once more, though nothing new may have come. */
 void stream_wake(struct stream *s);
 /* What was written still goes out, then the connection ends. What comes in is dropped. */
