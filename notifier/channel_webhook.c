@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "notifier/attempt.h"
 #include "notifier/hosts.h"
 #include "notifier/message.h"
 #include "notifier/metrics.h"
-#include "notifier/schedule.h"
 #include "proto/json.h"
 #include "runtime/address.h"
 #include "runtime/clock.h"
@@ -52,13 +52,10 @@ struct delivery {
 	struct visit visit; /* first */
 	struct delivery *prev, *next;
 	struct webhook_channel *channel;
-	struct ticket *ticket;
+	struct attempt attempt;
 	const struct signature_keys *keys;
-	struct id row, task_id;
 	enum task_state state;
 	int64_t finished_at_ms;
-	int64_t due_at_ms;
-	uint32_t made; /* attempts before this one */
 	char url[URL_MAX + 1];
 	struct buf body;
 };
@@ -81,47 +78,30 @@ static void delivery_free(struct delivery *d)
 	free(d);
 }
 
-static void log_dead(const struct delivery *d, int32_t status, const char *error)
-{
-	char row[ID_TEXT_LEN + 1], task[ID_TEXT_LEN + 1];
-
-	id_format(&d->row, row);
-	id_format(&d->task_id, task);
-	log_warn("delivery_dead", LOG_TEXT("channel", "webhook"), LOG_TEXT("id", row), LOG_TEXT("task", task),
-		LOG_INT("attempts", d->made + 1), LOG_INT("status", status), LOG_TEXT("error", error));
-}
-
 static void end_dead(struct delivery *d, int32_t status, const char *error, struct slice response)
 {
-	log_dead(d, status, error);
-	ticket_end(d->ticket, STORE_DUE_DEAD, 0, status, error, response);
+	attempt_dead(&d->attempt, status, error, response);
 	delivery_free(d);
 }
 
 static void end_failed(
 	struct delivery *d, int32_t status, const char *error, struct slice response, int64_t asked_ms)
 {
-	int64_t wait_ms;
-
-	if (!schedule_next(&d->channel->schedule, d->made + 1, asked_ms, random_u32(), &wait_ms)) {
-		end_dead(d, status, error, response);
-		return;
-	}
-	ticket_end(d->ticket, STORE_DUE_AGAIN, wait_ms, status, error, response);
+	attempt_failed(&d->attempt, status, error, response, asked_ms);
 	delivery_free(d);
 }
 
 static void end_later(struct delivery *d, int64_t wait_ms)
 {
-	ticket_end(d->ticket, STORE_DUE_LATER, wait_ms, 0, NULL, nothing);
+	attempt_later(&d->attempt, wait_ms);
 	delivery_free(d);
 }
 
 /* Not all at the same moment when the circuit closes; and counted when the schedule has come to the next attempt. */
 static void end_closed(struct delivery *d, int64_t wait_ms)
 {
-	int64_t next_ms =
-		d->due_at_ms + schedule_offset(&d->channel->schedule, d->made + 2) - clock_wall_ms();
+	int64_t next_ms = d->attempt.due_at_ms + schedule_offset(&d->channel->schedule, d->attempt.made + 2) -
+			  clock_wall_ms();
 
 	wait_ms += (int64_t)((double)wait_ms * 0.2 * random_u32() / UINT32_MAX);
 	if (next_ms <= 0)
@@ -147,7 +127,7 @@ static void end_answered(struct delivery *d, const struct http_response *r)
 	say_error(r, error);
 	switch (response_verdict(r)) {
 	case RESPONSE_DELIVERED:
-		ticket_end(d->ticket, STORE_DUE_DONE, 0, r->status, NULL, r->body);
+		attempt_delivered(&d->attempt, r->status, r->body);
 		delivery_free(d);
 		break;
 	case RESPONSE_GONE: end_dead(d, r->status, error, r->body); break;
@@ -183,8 +163,8 @@ static void on_response(const struct http_response *r, void *arg)
 static int start_call(struct delivery *d)
 {
 	const struct message m = {
-		.id = d->row,
-		.task_id = d->task_id,
+		.id = d->attempt.row,
+		.task_id = d->attempt.task_id,
 		.state = d->state,
 		.finished_at_ms = d->finished_at_ms,
 		.body = buf_slice(&d->body),
@@ -213,7 +193,7 @@ static void call(struct delivery *d)
 {
 	int rc;
 
-	ticket_begin(d->ticket);
+	ticket_begin(d->attempt.ticket);
 	rc = start_call(d);
 	if (rc == 0)
 		return;
@@ -323,11 +303,7 @@ static struct delivery *delivery_new(
 	if (c->first)
 		c->first->prev = d;
 	c->first = d;
-	d->ticket = ticket;
-	d->row = due->row;
-	d->task_id = due->task_id;
-	d->made = due->attempt;
-	d->due_at_ms = due->due_at_ms;
+	d->attempt = attempt_of(channel_webhook.name, &c->schedule, due, ticket);
 	buf_init(&d->body, (size_t)c->service->options->amqp.max_message + ENVELOPE_MAX);
 	return d;
 }
@@ -335,13 +311,13 @@ static struct delivery *delivery_new(
 static void enter(struct delivery *d)
 {
 	struct webhook_channel *c = d->channel;
-	int64_t early_ms = d->due_at_ms + c->schedule.waits_ms[0] - clock_wall_ms();
+	int64_t early_ms = attempt_early_ms(&d->attempt, clock_wall_ms());
 	enum visit_turn turn;
 	struct buf origin;
 	int64_t wait_ms;
 	int rc;
 
-	if (d->made == 0 && early_ms > 0) {
+	if (early_ms > 0) {
 		end_later(d, early_ms);
 		return;
 	}

@@ -1,5 +1,32 @@
 #include "notifier/options.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "notifier/schedule.h"
+
+int options_check_schedule(const void *value, char *why, size_t why_len)
+{
+	const struct option_strings *schedule = value;
+	struct schedule ignored;
+
+	if (schedule_parse(schedule->items, schedule->len, &ignored) == 0)
+		return 0;
+	snprintf(why, why_len, "must be 1 to %d durations of at most 7d", SCHEDULE_MAX);
+	return -EINVAL;
+}
+
+int options_check_ca_file(const void *value, char *why, size_t why_len)
+{
+	const char *path = *(char *const *)value;
+
+	if (!*path || access(path, R_OK) == 0)
+		return 0;
+	snprintf(why, why_len, "cannot be read");
+	return -EINVAL;
+}
+
 static const struct option notifier_table[] = {
 	{.name = "admin",
 		.type = OPTION_STRING,
@@ -12,6 +39,12 @@ static const struct option notifier_table[] = {
 		.fields = webhook_option_table,
 		.check = webhook_options_check,
 		.help = "Outcomes pushed over HTTP."},
+	{.name = "sms",
+		.type = OPTION_SECTION,
+		.offset = offsetof(struct notifier_options, sms),
+		.fields = sms_option_table,
+		.check = sms_options_check,
+		.help = "Outcomes pushed as short messages."},
 	{0},
 };
 

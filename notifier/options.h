@@ -4,6 +4,7 @@
 #ifndef NOTIFIER_OPTIONS_H
 #define NOTIFIER_OPTIONS_H
 
+#include "notifier/options_sms.h"
 #include "service/options.h"
 
 struct webhook_secret {
@@ -37,6 +38,7 @@ struct webhook_options {
 struct notifier_options {
 	char *admin; /* "host:port"; "": none */
 	struct webhook_options webhook;
+	struct sms_options sms;
 };
 
 struct notifier_root {
@@ -48,5 +50,9 @@ extern const struct option webhook_option_table[];
 /* As struct option's check, of the whole section. */
 int webhook_options_check(const void *value, char *why, size_t why_len);
 extern const struct option notifier_root_table[];
+
+/* Checks of options that several channels have, as struct option's check. */
+int options_check_schedule(const void *value, char *why, size_t why_len);
+int options_check_ca_file(const void *value, char *why, size_t why_len);
 
 #endif

@@ -1,9 +1,7 @@
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "notifier/options.h"
-#include "notifier/schedule.h"
 #include "notifier/signature.h"
 #include "runtime/address.h"
 
@@ -74,27 +72,6 @@ static int check_allow(const void *value, char *why, size_t why_len)
 		return -EINVAL;
 	}
 	return 0;
-}
-
-static int check_schedule(const void *value, char *why, size_t why_len)
-{
-	const struct option_strings *schedule = value;
-	struct schedule ignored;
-
-	if (schedule_parse(schedule->items, schedule->len, &ignored) == 0)
-		return 0;
-	snprintf(why, why_len, "must be 1 to %d durations of at most 7d", SCHEDULE_MAX);
-	return -EINVAL;
-}
-
-static int check_ca_file(const void *value, char *why, size_t why_len)
-{
-	const char *path = *(char *const *)value;
-
-	if (!*path || access(path, R_OK) == 0)
-		return 0;
-	snprintf(why, why_len, "cannot be read");
-	return -EINVAL;
 }
 
 static const struct option secret_table[] = {
@@ -179,7 +156,7 @@ const struct option webhook_option_table[] = {
 		.type = OPTION_STRINGS,
 		.offset = offsetof(struct webhook_options, schedule),
 		.fallback = "[0s, 5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 24h]",
-		.check = check_schedule,
+		.check = options_check_schedule,
 		.help = "Wait before the first attempt and after each that failed, +-20 %; one for each attempt."},
 	{.name = "timeout",
 		.type = OPTION_DURATION,
@@ -222,7 +199,7 @@ const struct option webhook_option_table[] = {
 		.type = OPTION_STRING,
 		.offset = offsetof(struct webhook_options, ca_file),
 		.fallback = "",
-		.check = check_ca_file,
+		.check = options_check_ca_file,
 		.help = "Certificates to trust, PEM; empty: the system's."},
 	{0},
 };
