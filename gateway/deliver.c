@@ -6,6 +6,7 @@
 #include "proto/json.h"
 #include "proto/name.h"
 #include "proto/state.h"
+#include "runtime/e164.h"
 #include "runtime/email_address.h"
 #include "runtime/url.h"
 
@@ -13,10 +14,11 @@ enum { ADDRESS_MAX = 4096 };
 
 struct channel {
 	const char *name;
-	const char *key;     /* of the address in an object and in the target */
-	bool takes_list;     /* the address in an object may be a list: a receiver for each */
-	bool takes_template; /* an object may name a template of the notifier's */
-	/* 0, -EINVAL with *why, -ENOMEM. NULL: the notifier has no such channel yet. */
+	const char *key;       /* of the address in an object and in the target */
+	bool takes_list;       /* the address in an object may be a list: a receiver for each */
+	bool takes_template;   /* an object may name a template of the notifier's */
+	bool begins_with_plus; /* which a query makes a space */
+	/* 0, -EINVAL with *why, -ENOMEM. */
 	int (*check)(struct slice address, const char **why);
 };
 
@@ -27,7 +29,7 @@ static const struct channel channels[] = {
 		.takes_list = true,
 		.takes_template = true,
 		.check = email_address_check},
-	{.name = "sms", .key = "to", .takes_list = true},
+	{.name = "sms", .key = "to", .takes_list = true, .begins_with_plus = true, .check = e164_check},
 };
 
 struct reader {
@@ -88,10 +90,10 @@ static void append_item(
 static int add(const struct reader *r, struct slice address, const struct terms *terms, const char *field)
 {
 	const char *why = NULL;
-	int rc = r->channel->check ? r->channel->check(address, &why) : -EINVAL;
+	int rc = r->channel->check(address, &why);
 
 	if (rc == -EINVAL)
-		return refuse(r->fault, field, why ? why : "this channel is not available");
+		return refuse(r->fault, field, why);
 	if (rc < 0)
 		return rc;
 	if (++*r->receivers > DELIVER_RECEIVERS_MAX)
@@ -275,8 +277,15 @@ int deliver_add(
 {
 	size_t receivers = 0;
 	const struct reader r = {find(channel), out, fault, &receivers};
+	uint8_t number[E164_TEXT_MAX];
 
 	if (!r.channel)
 		return refuse(fault, field, "unknown channel");
+	if (r.channel->begins_with_plus && address.len > 0 && address.len <= sizeof number &&
+		address.data[0] == ' ') {
+		memcpy(number, address.data, address.len);
+		number[0] = '+';
+		address = slice_of(number, address.len);
+	}
 	return add(&r, address, &(const struct terms){0}, field);
 }

@@ -21,7 +21,7 @@
  */
 int deliver_read(struct slice value, const char *field, struct buf *out, struct fault *fault);
 
-/* True for the name of a channel, of one to come too. */
+/* True for the name of a channel. */
 bool deliver_is_channel(struct slice name);
 /* One receiver by its channel and its address alone, added to the list in `out`. As deliver_read. */
 int deliver_add(

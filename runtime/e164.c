@@ -14,9 +14,6 @@ static const char *complaint(struct slice number)
 {
 	struct slice digits;
 
-	/* What is left of a + that was put into a query as it is. */
-	if (number.len > 0 && number.data[0] == ' ')
-		return "begins with a space; the + of a number is %2B in a query";
 	if (number.len == 0 || number.data[0] != '+')
 		return "must be an international number, + and the country's code first";
 	digits = slice_of(number.data + 1, number.len - 1);

@@ -75,7 +75,12 @@ static void what_is_wrong_is_told_with_its_place(void **state)
 		{"{\"email\":{\"to\":\"a@b\",\"subject\":\"x\"}}", "/deliver/email/subject"},
 		{"{\"webhook\":{\"url\":[\"http://a/\"]}}", "/deliver/webhook/url"},
 		{"{\"webhook\":{\"url\":\"http://a/\",\"template\":\"x\"}}", "/deliver/webhook/template"},
-		{"{\"sms\":{\"to\":\"+123456789\"}}", "/deliver/sms/to"},
+		{"{\"sms\":\"004915112345678\"}", "/deliver/sms"},
+		{"{\"sms\":\" 4915112345678\"}", "/deliver/sms"},
+		{"{\"sms\":[\"+4915112345678\",\"+49 151 12345678\"]}", "/deliver/sms/1"},
+		{"{\"sms\":{\"to\":\"+1234567\"}}", "/deliver/sms/to"},
+		{"{\"sms\":{\"to\":[\"+4915112345678\",4915112345678]}}", "/deliver/sms/to/1"},
+		{"{\"sms\":{\"to\":\"+4915112345678\",\"text\":\"x\"}}", "/deliver/sms/text"},
 		{"{\"webhook\":1}", "/deliver/webhook"},
 		{"{\"webhook\":\"\"}", "/deliver/webhook"},
 		{"{\"webhook\":\"file:///x\"}", "/deliver/webhook"},
@@ -157,6 +162,26 @@ static void one_receiver_is_added_to_the_list(void **state)
 	buf_done(&out);
 }
 
+static void a_number_has_its_plus_back_from_a_query(void **state)
+{
+	static const char *const wrong[] = {
+		" ", "", "4915112345678", "  4915112345678", " 49151123456789012345", " 49 15112345678"};
+	struct fault fault = {0};
+	struct buf out;
+
+	buf_init(&out, DELIVER_TEXT_MAX);
+	assert_int_equal(
+		deliver_add(slice_text("sms"), slice_text(" 4915112345678"), "sms", &out, &fault), 0);
+	assert_int_equal(
+		deliver_add(slice_text("sms"), slice_text("+4915112345679"), "sms", &out, &fault), 0);
+	assert_string_equal(buf_text(&out), "[{\"channel\":\"sms\",\"target\":{\"to\":\"+4915112345678\"}},"
+					    "{\"channel\":\"sms\",\"target\":{\"to\":\"+4915112345679\"}}]");
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+		assert_int_equal(
+			deliver_add(slice_text("sms"), slice_text(wrong[i]), "sms", &out, &fault), -EINVAL);
+	buf_done(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +190,7 @@ int main(void)
 		cmocka_unit_test(what_is_wrong_is_told_with_its_place),
 		cmocka_unit_test(receivers_are_bounded_in_number_and_size),
 		cmocka_unit_test(one_receiver_is_added_to_the_list),
+		cmocka_unit_test(a_number_has_its_plus_back_from_a_query),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
