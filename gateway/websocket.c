@@ -18,6 +18,7 @@ struct websocket {
 	uint64_t heard;
 	bool in_control; /* the frame that comes in is a control frame */
 	bool is_closing; /* a close frame is queued, by whomever */
+	bool is_refused; /* for a frame that wslay could not read; it has been told */
 	bool is_broken;
 };
 
@@ -57,6 +58,9 @@ static void on_frame_start(
 	struct websocket *w = arg;
 
 	w->in_control = wslay_is_ctrl_frame(frame->opcode);
+	/* Half a code; wslay would take it for none. */
+	if (frame->opcode == WSLAY_CONNECTION_CLOSE && frame->payload_length == 1)
+		fail(w, WEBSOCKET_PROTOCOL_ERROR, "");
 	if (w->in_control)
 		return;
 	if (frame->opcode != WSLAY_CONTINUATION_FRAME) {
@@ -141,6 +145,8 @@ enum websocket_state websocket_state(const struct websocket *w)
 {
 	if (w->is_broken)
 		return WEBSOCKET_BROKEN;
+	if (w->is_refused)
+		return WEBSOCKET_CLOSED;
 	if (!wslay_event_get_close_sent(w->wslay))
 		return WEBSOCKET_OPEN;
 	return wslay_event_get_read_enabled(w->wslay) ? WEBSOCKET_CLOSING : WEBSOCKET_CLOSED;
@@ -167,17 +173,35 @@ static int flush(struct websocket *w)
 	return -EPIPE;
 }
 
+/* A frame's head is broken. What wslay has queued for that is a close frame without a code. */
+static void refuse(struct websocket *w)
+{
+	static const uint8_t frame[] = {0x80 | WSLAY_CONNECTION_CLOSE, 2, WEBSOCKET_PROTOCOL_ERROR >> 8,
+		WEBSOCKET_PROTOCOL_ERROR & 0xff};
+
+	w->is_refused = true;
+	if (!w->is_closing && w->handlers->write(slice_of(frame, sizeof frame), w->arg) < 0)
+		w->is_broken = true;
+}
+
+static void receive(struct websocket *w)
+{
+	switch (wslay_event_recv(w->wslay)) {
+	/* Pongs, and the close frame that wslay queues when the peer sends one or breaks the rules. */
+	case 0: flush(w); break;
+	case WSLAY_ERR_NOMEM: w->is_broken = true; break;
+	default: refuse(w);
+	}
+	w->is_closing |= !wslay_event_get_read_enabled(w->wslay);
+}
+
 void websocket_feed(struct websocket *w, struct evbuffer *input)
 {
 	w->input = input;
-	if (!w->is_broken && wslay_event_recv(w->wslay) != 0)
-		w->is_broken = true;
+	if (!w->is_broken && !w->is_refused)
+		receive(w);
 	w->input = NULL;
 	evbuffer_drain(input, evbuffer_get_length(input));
-	/* Pongs, and the close frame that wslay queues when the peer sends one or breaks the rules. */
-	if (!w->is_broken)
-		flush(w);
-	w->is_closing |= !wslay_event_get_read_enabled(w->wslay);
 }
 
 static int send_frame(struct websocket *w, enum wslay_opcode opcode, struct slice bytes)
