@@ -6,6 +6,7 @@
 #ifndef STORE_DELIVER_H
 #define STORE_DELIVER_H
 
+#include "proto/id.h"
 #include "proto/state.h"
 #include "store/arena.h"
 
@@ -14,6 +15,7 @@
 struct delivery {
 	struct slice channel;
 	struct slice target; /* JSON object text */
+	struct id endpoint;  /* the registered one it is for; zero: none */
 };
 
 /*

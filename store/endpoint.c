@@ -36,6 +36,37 @@ bool endpoint_wants(struct slice tasks, uint32_t outcomes, struct slice task, en
 	return false;
 }
 
+static void set_enabled(struct store_endpoint *e, const struct store_endpoint_change *change)
+{
+	if (change->is_enabled) {
+		e->is_enabled = true;
+		e->disabled_at_ms = 0;
+		e->disabled_reason = slice_of(NULL, 0);
+		e->failing_since_ms = 0;
+	} else if (e->is_enabled) {
+		e->is_enabled = false;
+		e->disabled_at_ms = change->now_ms;
+		e->disabled_reason = change->reason;
+	}
+}
+
+void endpoint_apply(struct store_endpoint *e, const struct store_endpoint_change *change)
+{
+	if (slice_is_set(change->url)) {
+		e->url = change->url;
+		e->failing_since_ms = 0;
+	}
+	if (slice_is_set(change->description))
+		e->description = change->description.len ? change->description : slice_of(NULL, 0);
+	if (slice_is_set(change->tasks))
+		e->tasks = change->tasks;
+	if (change->has_outcomes)
+		e->outcomes = change->outcomes;
+	if (change->has_enabled)
+		set_enabled(e, change);
+	e->updated_at_ms = change->now_ms;
+}
+
 enum endpoint_verdict endpoint_judge(const struct store_due_result *attempt, int64_t failing_since_ms)
 {
 	if (attempt->how == STORE_DUE_DONE)

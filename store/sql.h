@@ -17,6 +17,8 @@ struct sql {
 	struct lifetime lifetime;
 	bool is_writer;
 	struct id_minter minter; /* of delivery rows; a writer's */
+	struct sql_endpoints *endpoints; /* those read in this transaction; sql_endpoints.c's */
+	uint64_t endpoints_of;		 /* the transaction */
 };
 
 static inline struct sql *sql_of(struct backend *b)
@@ -167,12 +169,53 @@ int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct
 int sql_due_task(struct sql *s, const struct id *id, struct slice tenant, uint32_t attempt, int64_t due_ms,
 	int64_t now_ms);
 int sql_due_deliveries(struct sql *s, const struct sql_end *end);
+/*
+ * A delivery that has ended in this state is pending again, due at once, its schedule from the beginning. 1, or 0 when it
+ * is in another one by now.
+ */
+int sql_due_revive(struct sql *s, const struct id *row, const struct id *task, enum store_delivery_state state,
+	int64_t now_ms);
 /* The first channel after this name that has rows to come: 1, or 0 when there is none. Copied into the arena. */
 int sql_due_next_channel(struct sql *s, struct arena *a, struct slice after, struct slice *out);
 /* Attempts up to this one need no publishing any more. */
 int sql_due_drop(struct sql *s, const struct id *id, uint32_t up_to_attempt);
 /* Gives up a delivery that nobody took. */
 int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char *error);
+
+/* sql_deliveries.c */
+int sql_deliveries_get(
+	struct backend *b, struct arena *a, const struct id *task, struct backend_deliveries *out);
+int sql_delivery_get(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+	struct backend_deliveries *out);
+int sql_delivery_retry(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+	int64_t now_ms, enum store_retry *what, struct backend_deliveries *out);
+int sql_deliveries_replay(struct backend *b, struct arena *a, const struct store_replay *r, size_t *count,
+	bool *has_more);
+
+/* sql_endpoints.c */
+int sql_endpoints_get(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+	struct backend_endpoints *out);
+int sql_endpoint_add(
+	struct backend *b, struct arena *a, const struct store_endpoint *e, struct backend_endpoints *out);
+int sql_endpoint_change(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+	const struct store_endpoint_change *change, struct backend_endpoints *out);
+int sql_endpoint_rotate(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
+	struct slice secret, int64_t old_until_ms, int64_t now_ms, struct backend_endpoints *out);
+int sql_endpoint_remove(
+	struct backend *b, const struct id *id, struct slice tenant, struct backend_endpoints *out);
+/*
+ * Appends the deliveries that the tenant's endpoints get when this task ends so. One query a tenant and transaction; what
+ * it read lives in the arena of the operation that asked first, as long as the transaction.
+ */
+int sql_endpoints_choose(struct sql *s, struct arena *a, struct slice tenant, struct slice task,
+	enum task_state state, struct delivery **list, size_t *len);
+/* What a row for an endpoint needs to be sent: its target and secrets as they are now. Else *why says why it cannot be. */
+int sql_endpoint_fill(struct sql *s, struct arena *a, int64_t now_ms, struct store_due *due, const char **why);
+/* After an attempt: when it has been failing since, and whether it is disabled, which is put on the list. */
+int sql_endpoint_judge(struct sql *s, struct arena *a, const struct id *id, const struct store_due_result *r,
+	struct backend_endpoints *disabled);
+/* May something be sent to it? */
+int sql_endpoint_is_enabled(struct sql *s, const struct id *id, bool *out);
 
 /* sql_sweep.c */
 int sql_dead_letter_add(struct backend *b, const struct store_dead_letter *d);
@@ -186,7 +229,11 @@ int sql_sweep(struct backend *b, struct arena *a, int64_t now_ms, size_t limit, 
 	.later_undo = sql_later_undo, .batch_insert = sql_batch_insert, .batch_seal = sql_batch_seal,       \
 	.claim = sql_claim, .claim_end = sql_claim_end, .apply = sql_apply, .task_cancel = sql_task_cancel, \
 	.due_claim = sql_due_claim, .due_end = sql_due_end, .dead_letter_add = sql_dead_letter_add,         \
-	.sweep = sql_sweep
+	.sweep = sql_sweep, .deliveries_get = sql_deliveries_get, .delivery_get = sql_delivery_get,         \
+	.delivery_retry = sql_delivery_retry, .deliveries_replay = sql_deliveries_replay,                   \
+	.endpoints_get = sql_endpoints_get, .endpoint_add = sql_endpoint_add,                               \
+	.endpoint_change = sql_endpoint_change, .endpoint_rotate = sql_endpoint_rotate,                     \
+	.endpoint_remove = sql_endpoint_remove
 
 int sql_mark(struct backend *b);
 int sql_mark_keep(struct backend *b);

@@ -334,10 +334,16 @@ static int follow(const struct step *st, bool *has_due)
 static int choose_deliveries(struct step *st)
 {
 	struct slice text = slice_is_set(st->event->deliver) ? st->event->deliver : st->known.deliver;
+	struct slice tenant = st->known.at.exists ? st->known.tenant : st->event->tenant;
+	int rc;
 
 	if (!is_terminal(st))
 		return 0;
-	return deliver_select(text, st->next.state, st->a, &st->deliveries, &st->deliveries_len);
+	rc = deliver_select(text, st->next.state, st->a, &st->deliveries, &st->deliveries_len);
+	if (rc < 0)
+		return rc;
+	return sql_endpoints_choose(st->s, st->a, tenant, st->event->task, st->next.state, &st->deliveries,
+		&st->deliveries_len);
 }
 
 static int apply_one(struct sql *s, struct arena *a, const struct store_event *e, struct store_applied *out)

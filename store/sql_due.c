@@ -6,10 +6,11 @@
 #include "store/deliver.h"
 #include "store/sql.h"
 
+/*
+ * Rows of the channel "task" publish; everything else is a delivery, whose row stays as its history: due.state is its
+ * enum store_delivery_state.
+ */
 enum { CLAIM_BYTES_MAX = 64 << 20 };
-
-/* tasks of the channel "task" publish; everything else is a delivery, whose row stays as its history. */
-enum due_state { DUE_PENDING, DUE_DELIVERED, DUE_DEAD };
 
 /* ---- making rows ---- */
 
@@ -20,7 +21,8 @@ static int insert(struct sql *s, const struct id *task, struct slice tenant, con
 	struct query q;
 
 	query_init(&q, s,
-		"INSERT INTO due (row, task_id, channel, ordinal, target, due_at, ready_at) VALUES (?, ?, ?, ?, ?, ?6, ?6) "
+		"INSERT INTO due (row, task_id, channel, ordinal, target, due_at, ready_at, endpoint) "
+		"VALUES (?, ?, ?, ?, ?, ?6, ?6, ?7) "
 		"ON CONFLICT (task_id, channel, ordinal) DO UPDATE SET due_at = ?6, ready_at = ?6 WHERE due.owner IS NULL");
 	query_id(&q, &row);
 	query_id(&q, task);
@@ -28,6 +30,7 @@ static int insert(struct sql *s, const struct id *task, struct slice tenant, con
 	query_int(&q, ordinal);
 	query_text(&q, d->target);
 	query_int(&q, due_ms);
+	query_id(&q, &d->endpoint);
 	return query_run(&q);
 }
 
@@ -81,6 +84,7 @@ static void read_due(struct claiming *c, struct query *q)
 		.attempt = (uint32_t)row_int(q, is_task ? 3 : 4),
 		.target = row_copy(q, 5, c->a),
 		.due_at_ms = row_int(q, 6),
+		.endpoint = row_id(q, 7),
 	};
 }
 
@@ -90,7 +94,7 @@ static int find_ready(struct claiming *c, struct slice channel)
 	int rc;
 
 	query_init(&q, c->s,
-		"SELECT row, task_id, channel, ordinal, tries, target, due_at FROM due INDEXED BY due_ready "
+		"SELECT row, task_id, channel, ordinal, tries, target, due_at, endpoint FROM due INDEXED BY due_ready "
 		"WHERE channel = ? AND ready_at <= ? ORDER BY ready_at LIMIT ?");
 	query_text(&q, channel);
 	query_int(&q, c->query->now_ms);
@@ -120,9 +124,10 @@ static int lease(struct claiming *c, const struct store_due *d)
 {
 	struct query q;
 
-	query_init(&q, c->s, "UPDATE due SET owner = ?, ready_at = ? WHERE row = ?");
+	query_init(&q, c->s, "UPDATE due SET owner = ?, ready_at = ?, target = ? WHERE row = ?");
 	query_int(&q, (int64_t)c->query->owner);
 	query_int(&q, c->query->now_ms + c->query->lease_ms);
+	query_text(&q, d->target);
 	query_id(&q, &d->row);
 	return query_run(&q);
 }
@@ -188,21 +193,35 @@ static int load_content(struct claiming *c, struct store_due *d)
 	return rc < 0 || !is_task ? rc : load_previous(c, d);
 }
 
+/* 1 when it is the caller's now; 0 when there is nobody left to send it to, and it is dead. */
+static int take(struct claiming *c, struct store_due *d)
+{
+	const char *why = NULL;
+	int rc = load_content(c, d);
+
+	if (rc == 0 && !id_is_zero(&d->endpoint) && d->task.presence == STORE_PRESENT)
+		rc = sql_endpoint_fill(c->s, c->a, c->query->now_ms, d, &why);
+	if (rc == 0)
+		rc = why ? sql_due_bury(c->s, &d->row, c->query->now_ms, why) : lease(c, d);
+	return rc < 0 ? rc : !why;
+}
+
 /* The rest of what would be too much to have in memory at once stays for the next claim. */
 static int fill(struct claiming *c, size_t from)
 {
-	int rc = 0;
+	size_t end = c->len;
 
-	for (size_t i = from; i < c->len && rc == 0; i++) {
-		if (i > 0 && c->a->total > CLAIM_BYTES_MAX) {
-			c->len = i;
-			return 0;
-		}
-		rc = load_content(c, &c->out[i]);
-		if (rc == 0)
-			rc = lease(c, &c->out[i]);
+	c->len = from;
+	for (size_t i = from; i < end && (i == 0 || c->a->total <= CLAIM_BYTES_MAX); i++) {
+		struct store_due d = c->out[i];
+		int rc = take(c, &d);
+
+		if (rc < 0)
+			return rc;
+		if (rc == 1)
+			c->out[c->len++] = d;
 	}
-	return rc;
+	return 0;
 }
 
 static int claim_channel(struct claiming *c, struct slice channel)
@@ -278,7 +297,8 @@ struct held {
 	struct id task_id;
 	bool is_task;
 	uint32_t ordinal;
-	uint32_t tries;
+	uint32_t made; /* attempts, ever */
+	struct id endpoint;
 };
 
 /* 1 when `owner` still has it, else 0. */
@@ -288,7 +308,8 @@ static int load_held(struct sql *s, const struct id *row, uint64_t owner, struct
 	int rc;
 
 	query_init(&q, s,
-		"SELECT task_id, channel, ordinal, tries FROM due WHERE row = ? AND owner = ? AND ready_at IS NOT NULL");
+		"SELECT task_id, channel, ordinal, made + tries, endpoint FROM due "
+		"WHERE row = ? AND owner = ? AND ready_at IS NOT NULL");
 	query_id(&q, row);
 	query_int(&q, (int64_t)owner);
 	rc = query_next(&q);
@@ -297,7 +318,8 @@ static int load_held(struct sql *s, const struct id *row, uint64_t owner, struct
 			.task_id = row_id(&q, 0),
 			.is_task = slice_is_text(row_slice(&q, 1), "task"),
 			.ordinal = (uint32_t)row_int(&q, 2),
-			.tries = (uint32_t)row_int(&q, 3),
+			.made = (uint32_t)row_int(&q, 3),
+			.endpoint = row_id(&q, 4),
 		};
 	query_done(&q);
 	return rc;
@@ -366,17 +388,29 @@ static int note_attempt(struct sql *s, uint32_t number, const struct store_due_r
 	return query_run(&q);
 }
 
-static int close_delivery(struct sql *s, const struct id *row, const struct id *task_id, enum due_state state)
+static int close_row(struct sql *s, const struct id *row, bool is_delivered, int64_t at_ms)
 {
-	bool is_delivered = state == DUE_DELIVERED;
 	struct query q;
-	int rc;
 
-	query_init(&q, s,
-		"UPDATE due SET state = ?, ready_at = NULL, owner = NULL, tries = tries + 1 WHERE row = ?");
-	query_int(&q, state);
+	if (is_delivered) {
+		query_init(&q, s,
+			"UPDATE due SET state = 1, ready_at = NULL, owner = NULL, tries = tries + 1 WHERE row = ?");
+	} else {
+		query_init(&q, s,
+			"UPDATE due SET state = 2, ready_at = NULL, owner = NULL, tries = tries + 1, dead_at = ?, "
+			"dead_tenant = (SELECT tenant FROM tasks WHERE id = due.task_id) WHERE row = ?");
+		query_int(&q, at_ms);
+	}
 	query_id(&q, row);
-	rc = query_run(&q);
+	return query_run(&q);
+}
+
+static int close_delivery(
+	struct sql *s, const struct id *row, const struct id *task_id, bool is_delivered, int64_t at_ms)
+{
+	struct query q;
+	int rc = close_row(s, row, is_delivered, at_ms);
+
 	if (rc < 0)
 		return rc;
 	query_init(&q, s,
@@ -391,17 +425,17 @@ static int close_delivery(struct sql *s, const struct id *row, const struct id *
 
 static int end_delivery(struct sql *s, const struct held *h, const struct store_due_result *r)
 {
-	int rc = r->how == STORE_DUE_LATER ? 0 : note_attempt(s, h->tries + 1, r);
+	int rc = r->how == STORE_DUE_LATER ? 0 : note_attempt(s, h->made + 1, r);
 
 	if (rc < 0)
 		return rc;
 	switch (r->how) {
 	case STORE_DUE_AGAIN: return put_off(s, &r->row, r->again_at_ms, true);
 	case STORE_DUE_LATER: return put_off(s, &r->row, r->again_at_ms, false);
-	case STORE_DUE_DONE: return close_delivery(s, &r->row, &h->task_id, DUE_DELIVERED);
+	case STORE_DUE_DONE: return close_delivery(s, &r->row, &h->task_id, true, r->at_ms);
 	case STORE_DUE_DEAD: break;
 	}
-	return close_delivery(s, &r->row, &h->task_id, DUE_DEAD);
+	return close_delivery(s, &r->row, &h->task_id, false, r->at_ms);
 }
 
 int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct store_due_result *results,
@@ -410,13 +444,16 @@ int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct
 	struct sql *s = sql_of(b);
 	int rc = 0;
 
+	*disabled = (struct backend_endpoints){0};
 	for (size_t i = 0; i < len && rc >= 0; i++) {
 		struct held h;
 
 		rc = load_held(s, &results[i].row, owner, &h);
-		if (rc == 1)
-			rc = h.is_task ? end_publish(s, a, &h, &results[i])
-				       : end_delivery(s, &h, &results[i]);
+		if (rc != 1)
+			continue;
+		rc = h.is_task ? end_publish(s, a, &h, &results[i]) : end_delivery(s, &h, &results[i]);
+		if (rc == 0 && !id_is_zero(&h.endpoint) && results[i].how != STORE_DUE_LATER)
+			rc = sql_endpoint_judge(s, a, &h.endpoint, &results[i], disabled);
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -428,16 +465,45 @@ int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char
 	struct query q;
 	int rc;
 
-	query_init(&q, s, "SELECT task_id, tries FROM due WHERE row = ?");
+	query_init(&q, s, "SELECT task_id, made + tries FROM due WHERE row = ?");
 	query_id(&q, row);
 	rc = query_next(&q);
 	if (rc == 1) {
 		h.task_id = row_id(&q, 0);
-		h.tries = (uint32_t)row_int(&q, 1);
+		h.made = (uint32_t)row_int(&q, 1);
 	}
 	query_done(&q);
 	if (rc <= 0)
 		return rc;
-	rc = note_attempt(s, h.tries + 1, &r);
-	return rc < 0 ? rc : close_delivery(s, row, &h.task_id, DUE_DEAD);
+	rc = note_attempt(s, h.made + 1, &r);
+	return rc < 0 ? rc : close_delivery(s, row, &h.task_id, false, now_ms);
+}
+
+int sql_due_revive(struct sql *s, const struct id *row, const struct id *task, enum store_delivery_state state,
+	int64_t now_ms)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, s,
+		"UPDATE due SET state = 0, made = made + tries, tries = 0, due_at = ?1, ready_at = ?1, owner = NULL, "
+		"dead_at = NULL, dead_tenant = NULL WHERE row = ?2 AND state = ?3");
+	query_int(&q, now_ms);
+	query_id(&q, row);
+	query_int(&q, state);
+	rc = query_run(&q);
+	if (rc == 0)
+		rc = (int)query_changes(&q);
+	if (rc <= 0)
+		return rc;
+	query_init(&q, s,
+		"UPDATE tasks SET pending = pending + 1, delivered = delivered - ?, undelivered = undelivered - ?, "
+		"rev = rev + 1 WHERE id = ?");
+	query_int(&q, state == STORE_DELIVERY_DELIVERED);
+	query_int(&q, state == STORE_DELIVERY_DEAD);
+	query_id(&q, task);
+	rc = query_run(&q);
+	if (rc == 0)
+		rc = sql_task_changed(s, task);
+	return rc < 0 ? rc : 1;
 }

@@ -76,11 +76,11 @@ static int load_end(
 	struct sql *s, struct arena *a, const struct id *id, const struct reason *why, struct sql_end *end)
 {
 	struct delivery *deliveries = NULL;
-	struct slice deliver;
+	struct slice deliver, task;
 	struct query q;
 	int rc;
 
-	query_init(&q, s, "SELECT tenant, batch, deliver FROM tasks WHERE id = ? AND state < 3");
+	query_init(&q, s, "SELECT tenant, batch, deliver, task FROM tasks WHERE id = ? AND state < 3");
 	query_id(&q, id);
 	rc = query_next(&q);
 	if (rc <= 0)
@@ -93,13 +93,17 @@ static int load_end(
 		.batch = row_id(&q, 1),
 	};
 	deliver = row_copy(&q, 2, a);
+	task = row_copy(&q, 3, a);
 	query_done(&q);
 	if (a->has_failed)
 		return -ENOMEM;
 	rc = deliver_select(deliver, why->state, a, &deliveries, &end->deliveries_len);
-	end->deliveries = deliveries;
 	/* It was checked when it came; should it be broken all the same, the task must end nevertheless. */
-	return rc == -EBADMSG ? 0 : rc;
+	if (rc == 0 || rc == -EBADMSG)
+		rc = sql_endpoints_choose(
+			s, a, end->tenant, task, why->state, &deliveries, &end->deliveries_len);
+	end->deliveries = deliveries;
+	return rc;
 }
 
 static int write_end(struct sql *s, const struct sql_end *end, const struct reason *why)

@@ -11,7 +11,8 @@
  * columns the id adds itself.
  *
  * due.ready_at is when somebody may take the row: when it is due, or when the lease of who has it ends; NULL: it has ended.
- * due.ordinal makes a row unique: the attempt of channel "task", the place in the list for deliveries.
+ * due.ordinal makes a row unique: the attempt of channel "task", the place in the list for deliveries. due.made counts
+ * the attempts before a delivery was sent again by hand, due.tries those since.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -142,7 +143,35 @@ static const char version_1[] =
 	") STRICT;"
 	"CREATE INDEX dead_letters_to_sweep ON dead_letters (at);";
 
-static const char *const migrations[] = {version_1};
+/* due.dead_tenant and dead_at are set while a delivery is dead, so that only those are in the index. */
+static const char version_2[] =
+	"CREATE TABLE endpoints ("
+	" id BLOB NOT NULL PRIMARY KEY,"
+	" tenant TEXT NOT NULL,"
+	" url TEXT NOT NULL,"
+	" description TEXT,"
+	" tasks TEXT NOT NULL,"
+	" outcomes INTEGER NOT NULL,"
+	" secret TEXT NOT NULL,"
+	" old_secret TEXT,"
+	" old_until INTEGER NOT NULL,"
+	" created_at INTEGER NOT NULL,"
+	" updated_at INTEGER NOT NULL,"
+	" is_enabled INTEGER NOT NULL,"
+	" disabled_at INTEGER NOT NULL,"
+	" disabled_reason TEXT,"
+	" failing_since INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX endpoints_by_tenant ON endpoints (tenant);"
+	"ALTER TABLE due ADD COLUMN endpoint BLOB;"
+	"ALTER TABLE due ADD COLUMN made INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE due ADD COLUMN dead_tenant TEXT;"
+	"ALTER TABLE due ADD COLUMN dead_at INTEGER;"
+	"UPDATE due SET dead_tenant = (SELECT tenant FROM tasks WHERE id = due.task_id),"
+	" dead_at = coalesce((SELECT max(at) FROM attempts WHERE row = due.row), due_at) WHERE state = 2;"
+	"CREATE INDEX due_dead ON due (dead_tenant, dead_at, channel, endpoint) WHERE dead_at IS NOT NULL;";
+
+static const char *const migrations[] = {version_1, version_2};
 
 enum { VERSION = sizeof migrations / sizeof *migrations };
 

@@ -159,6 +159,7 @@ static int run_group(struct worker *w, struct mail *group)
 	bool is_writer = w->opt.backend.is_writer;
 	int rc = t->begin(w->backend);
 
+	w->backend->transaction++;
 	w->backend->changes = is_writer && atomic_load(w->opt.wants_changes) ? &w->changes : NULL;
 	for (struct mail *m = group; m && rc == 0; m = m->next)
 		rc = is_writer ? run_marked(w, op_of(m)) : run_plain(w, op_of(m));

@@ -1806,5 +1806,5 @@ int conformance_run(void)
 		TEST(a_url_that_names_no_store_is_refused_with_a_reason),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL) + conformance_run_deliveries();
 }

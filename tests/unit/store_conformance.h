@@ -6,5 +6,7 @@
 
 /* Runs all of its tests; the number of those that failed. */
 int conformance_run(void);
+/* Those of deliveries and endpoints, in a file of their own; part of the above. */
+int conformance_run_deliveries(void);
 
 #endif

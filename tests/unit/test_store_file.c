@@ -182,12 +182,16 @@ static void the_database_of_another_program_is_left_as_it_is(void **state)
 static void a_newer_schema_is_refused_in_so_many_words(void **state)
 {
 	struct fixture *f = *state;
+	int64_t version;
+	char text[80];
 
 	fixture_stop_store(f);
+	version = ask(f, "SELECT value FROM meta WHERE key = 'schema'");
 	run_sql(f, "UPDATE meta SET value = 1000 WHERE key = 'schema'");
 	assert_non_null(strstr(start_in_vain(f), "version 1000"));
 	assert_non_null(strstr(f->why, "newer Postback"));
-	run_sql(f, "UPDATE meta SET value = 1 WHERE key = 'schema'");
+	snprintf(text, sizeof text, "UPDATE meta SET value = %d WHERE key = 'schema'", (int)version);
+	run_sql(f, text);
 	fixture_await_up(f, true);
 	expect_works(f);
 }

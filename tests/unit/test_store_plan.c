@@ -42,10 +42,13 @@ static int watch(sqlite3 *db, char **error, const struct sqlite3_api_routines *a
 	return sqlite3_trace_v2(db, SQLITE_TRACE_STMT, on_statement, NULL);
 }
 
+/* What an upgrade does is done once. */
 static bool is_planned(const char *sql)
 {
 	static const char *const verbs[] = {"SELECT", "INSERT", "UPDATE", "DELETE"};
 
+	if (strncmp(sql, "UPDATE due SET dead_tenant = (", strlen("UPDATE due SET dead_tenant = (")) == 0)
+		return false;
 	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
 		if (strncmp(sql, verbs[i], strlen(verbs[i])) == 0)
 			return true;
