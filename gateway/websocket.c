@@ -5,18 +5,18 @@
 
 #include <wslay/wslay.h>
 
-#include "base/buf.h"
+#include "base/utf8.h"
 
 struct websocket {
 	wslay_event_context_ptr wslay;
 	const struct websocket_handlers *handlers;
 	void *arg;
 	size_t message_max;
-	struct buf message;	/* what has come of a text */
+	struct buf message;	/* what has come of a text, or of the close frame that ends all */
 	size_t message_len;	/* the same of one that is dropped */
 	struct evbuffer *input; /* inside websocket_feed */
 	uint64_t heard;
-	bool in_control; /* the frame that comes in is a control frame */
+	uint8_t opcode;	 /* of the frame that comes in */
 	bool is_closing; /* a close frame is queued, by whomever */
 	bool is_refused; /* for a frame that wslay could not read; it has been told */
 	bool is_broken;
@@ -57,16 +57,16 @@ static void on_frame_start(
 {
 	struct websocket *w = arg;
 
-	w->in_control = wslay_is_ctrl_frame(frame->opcode);
-	/* Half a code; wslay would take it for none. */
-	if (frame->opcode == WSLAY_CONNECTION_CLOSE && frame->payload_length == 1)
-		fail(w, WEBSOCKET_PROTOCOL_ERROR, "");
-	if (w->in_control)
+	w->opcode = frame->opcode;
+	if (frame->opcode == WSLAY_PING || frame->opcode == WSLAY_PONG)
 		return;
 	if (frame->opcode != WSLAY_CONTINUATION_FRAME) {
 		buf_reset(&w->message);
 		w->message_len = 0;
 	}
+	/* Half a code; wslay would take it for none. */
+	if (frame->opcode == WSLAY_CONNECTION_CLOSE && frame->payload_length == 1)
+		fail(w, WEBSOCKET_PROTOCOL_ERROR, "");
 	if (frame->opcode == WSLAY_BINARY_FRAME)
 		fail(w, WEBSOCKET_UNSUPPORTED, "only text is taken");
 	else if (frame->payload_length > w->message_max - w->message_len)
@@ -78,11 +78,24 @@ static void on_frame_bytes(
 {
 	struct websocket *w = arg;
 
-	if (w->in_control || w->is_closing)
+	if (w->opcode == WSLAY_PING || w->opcode == WSLAY_PONG || w->is_closing)
 		return;
 	w->message_len += chunk->data_length;
-	if (w->handlers->on_text && buf_append(&w->message, chunk->data, chunk->data_length) < 0)
+	if ((w->handlers->on_text || w->opcode == WSLAY_CONNECTION_CLOSE) &&
+		buf_append(&w->message, chunk->data, chunk->data_length) < 0)
 		fail(w, WEBSOCKET_INTERNAL, "out of memory");
+}
+
+/* wslay checks the reason of a close frame only where it comes in one piece, and would send it back as it is. */
+static void on_frame_end(wslay_event_context_ptr wslay, void *arg)
+{
+	struct websocket *w = arg;
+	struct slice bytes = buf_slice(&w->message);
+
+	if (w->opcode != WSLAY_CONNECTION_CLOSE || w->is_closing || bytes.len <= 2)
+		return;
+	if (!utf8_is_valid(slice_of(bytes.data + 2, bytes.len - 2)))
+		fail(w, WEBSOCKET_NO_UTF8, "");
 }
 
 static void on_message(
@@ -105,6 +118,7 @@ static const struct wslay_event_callbacks callbacks = {
 	.send_callback = on_write,
 	.on_frame_recv_start_callback = on_frame_start,
 	.on_frame_recv_chunk_callback = on_frame_bytes,
+	.on_frame_recv_end_callback = on_frame_end,
 	.on_msg_recv_callback = on_message,
 };
 

@@ -230,6 +230,25 @@ static void what_is_no_utf8_is_closed_with_1007(void **state)
 	buf_done(&bytes);
 }
 
+static void a_close_reason_is_checked_however_it_is_cut(void **state)
+{
+	struct buf bytes;
+
+	buf_init(&bytes, BYTES_MAX);
+	frame(&bytes, 0x88, "\x03\xe8\xe4\xb8z", 5);
+	for (size_t step = 1; step <= bytes.len; step++) {
+		struct peer p;
+
+		peer_init(&p, &deaf);
+		for (size_t at = 0; at < bytes.len; at += step)
+			feed(&p, bytes.data + at, bytes.len - at < step ? bytes.len - at : step);
+		assert_int_equal(websocket_state(p.w), WEBSOCKET_CLOSED);
+		assert_closed_with(&p, 1007);
+		peer_done(&p);
+	}
+	buf_done(&bytes);
+}
+
 static void the_limit_of_a_message_holds_to_the_byte(void **state)
 {
 	static char text[MESSAGE_MAX + 1];
@@ -406,6 +425,7 @@ int main(void)
 		cmocka_unit_test(a_text_within_another_is_closed_with_1002),
 		cmocka_unit_test(binary_messages_are_closed_with_1003),
 		cmocka_unit_test(what_is_no_utf8_is_closed_with_1007),
+		cmocka_unit_test(a_close_reason_is_checked_however_it_is_cut),
 		cmocka_unit_test(the_limit_of_a_message_holds_to_the_byte),
 		cmocka_unit_test(fragments_count_together),
 		cmocka_unit_test(who_hears_nothing_keeps_nothing),
