@@ -4,10 +4,11 @@
  *
  * Operations return 0, or
  *   -EBADMSG  this operation alone cannot be done (rolled back to its savepoint, the others go on),
+ *   -ERESTART others wrote at the same time: the transaction failed and may well work when it is run again,
  *   -EBUSY    somebody else holds the database for too long: the transaction failed, the connection is good,
  *   -ENOMEM   the same, for memory,
  *   -EIO      the connection or the database failed: it is closed and opened again later.
- * With the last three `why` says what happened and what to do about it, for people.
+ * With the last four `why` says what happened and what to do about it, for people.
  *
  * Everything that an operation returns by pointer lives in the arena that it was given.
  */
@@ -33,6 +34,7 @@ struct backend {
 
 struct backend_options {
 	const char *location; /* the URL behind its scheme */
+	const char *password; /* beside the URL; NULL: none */
 	struct lifetime lifetime;
 	bool is_writer; /* else it only ever reads */
 };
@@ -70,19 +72,29 @@ struct backend_deliveries {
 
 struct backend_type {
 	const char *scheme; /* of the URL, without the colon */
+	const char *alias;  /* another one that means the same; NULL: none */
 
 	/* 0, or -EINVAL with `why` written when the location can never be one. */
 	int (*check)(const char *location, char *why, size_t why_len);
+	/* The location as people may see it: no password. */
+	void (*describe)(const char *location, char *out, size_t len);
 	/* A writer creates and migrates what is missing and proves that it can write. On failure *out is NULL, `why` set. */
 	int (*open)(const struct backend_options *opt, struct backend **out, char why[BACKEND_WHY_LEN]);
 	void (*close)(struct backend *b);
 
-	/* A writer's transaction has the database to itself; a reader's is a snapshot. */
+	/*
+	 * A writer's transaction has the database to itself, or is kept apart from others' by what it locks; a reader's is
+	 * a snapshot. Whether the commit that failed with -EIO took place may be unknown: whoever calls the store does
+	 * everything again, so every operation done twice is done once.
+	 */
 	int (*begin)(struct backend *b);
 	int (*commit)(struct backend *b);
 	/* Safe when there is none. */
 	void (*rollback)(struct backend *b);
-	/* Around each operation of a transaction: a mark, and back to it or on without it. */
+	/*
+	 * Around each operation of a transaction: a mark, and back to it or on without it. Costs something, so a
+	 * transaction is tried without marks first; then a failure may show later than at the operation that it belongs to.
+	 */
 	int (*mark)(struct backend *b);
 	int (*mark_keep)(struct backend *b);
 	int (*mark_undo)(struct backend *b);
@@ -97,6 +109,9 @@ struct backend_type {
 		struct store_task_count **out, size_t *len);
 	int (*batch_get)(struct backend *b, struct arena *a, const struct id *id, struct backend_batch *out);
 	int (*version)(struct backend *b, uint64_t *out);
+	/* NULL, or a descriptor that becomes readable between transactions when the connection has something to say: look at it. */
+	int (*fd)(const struct backend *b);
+	int (*look)(struct backend *b);
 	int (*deliveries_get)(
 		struct backend *b, struct arena *a, const struct id *task, struct backend_deliveries *out);
 	int (*delivery_get)(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
@@ -141,6 +156,6 @@ struct backend_type {
 		struct backend *b, struct arena *a, int64_t now_ms, size_t limit, struct store_sweep *out);
 };
 
-extern const struct backend_type backend_sqlite;
+extern const struct backend_type backend_sqlite, backend_postgres;
 
 #endif

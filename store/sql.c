@@ -50,16 +50,41 @@ void query_id(struct query *q, const struct id *id)
 		query_blob(q, slice_of(id->bytes, ID_LEN));
 }
 
-int query_next(struct query *q)
+void query_each(struct query *q, const struct id *ids, size_t len)
 {
-	int rc;
+	const struct sql_driver *d = q->s->driver;
 
 	if (q->rc < 0)
-		return q->rc;
-	rc = q->s->driver->step(q->s, q->statement);
-	if (rc < 0)
-		q->rc = rc;
-	return rc;
+		return;
+	if (d->bind_ids) {
+		stick(q, d->bind_ids(q->s, q->statement, ++q->bound, ids, len));
+		return;
+	}
+	query_id(q, &ids[0]);
+	q->each = ids + 1;
+	q->each_len = len - 1;
+}
+
+/* The other parameters stay as they are bound. */
+static void take_next_of_each(struct query *q)
+{
+	stick(q, q->s->driver->bind_blob(q->s, q->statement, 1, slice_of(q->each->bytes, ID_LEN)));
+	q->each++;
+	q->each_len--;
+}
+
+int query_next(struct query *q)
+{
+	int rc = 0;
+
+	while (q->rc == 0) {
+		rc = q->s->driver->step(q->s, q->statement);
+		stick(q, rc);
+		if (rc != 0 || q->each_len == 0)
+			break;
+		take_next_of_each(q);
+	}
+	return q->rc < 0 ? q->rc : rc;
 }
 
 void query_done(struct query *q)
@@ -80,6 +105,19 @@ int query_run(struct query *q)
 int64_t query_changes(const struct query *q)
 {
 	return q->s->driver->changes(q->s, q->statement);
+}
+
+int query_run_into(struct query *q, int64_t *changes)
+{
+	const struct sql_driver *d = q->s->driver;
+	int rc;
+
+	if (d->count_into && q->rc == 0)
+		d->count_into(q->statement, changes);
+	rc = query_run(q);
+	if (rc == 0 && !d->count_into)
+		*changes = query_changes(q);
+	return rc;
 }
 
 int64_t row_int(const struct query *q, int column)
@@ -120,6 +158,33 @@ int sql_run(struct sql *s, const char *text)
 
 	query_init(&q, s, text);
 	return query_run(&q);
+}
+
+int sql_settle(struct sql *s)
+{
+	return s->driver->settle ? s->driver->settle(s) : 0;
+}
+
+/* ---- locks ---- */
+
+int sql_lock(struct sql *s, const char *text, const struct id *ids, size_t len)
+{
+	struct query q;
+	int rc;
+
+	if (!s->driver->is_shared || len == 0)
+		return 0;
+	query_init(&q, s, text);
+	query_each(&q, ids, len);
+	while ((rc = query_next(&q)) == 1)
+		;
+	return rc;
+}
+
+int sql_lock_tasks(struct sql *s, const struct id *ids, size_t len)
+{
+	return sql_lock(s,
+		"SELECT 1 FROM tasks WHERE id = /*pg:ANY*/ (?) /*pg:ORDER BY id FOR NO KEY UPDATE*/", ids, len);
 }
 
 /* ---- marks ---- */

@@ -1,7 +1,13 @@
 /*
  * The store's operations as SQL statements, written once for every database that speaks it. A kind of database is a
  * driver: it runs statements and knows its own schema, transactions and failures. Where the dialects part, a driver
- * rewrites the text when it prepares it: parameters are ? or ?N, INDEXED BY is a hint that only SQLite understands.
+ * rewrites the text when it prepares it: parameters are ? or ?N, INDEXED BY is a hint that only SQLite understands, and
+ * a comment that begins with "pg:" is text to PostgreSQL.
+ *
+ * SQLite gives a writer the database to itself. Where that is not so (driver->is_shared) others commit between any two
+ * statements, and an operation first locks the rows that it reads in order to write them. So that nobody waits in a circle, rows
+ * are locked in this order, and by id within each kind: tasks, due rows, endpoints, batches, then what waits for those
+ * that ended. Whoever was too late in spite of it fails with -ERESTART, and the transaction is run again.
  */
 #ifndef STORE_SQL_H
 #define STORE_SQL_H
@@ -38,10 +44,13 @@ struct query {
 	void *statement; /* the driver's */
 	int rc;
 	int bound;
+	const struct id *each; /* ids whose turn has not come */
+	size_t each_len;
 };
 
 /* Codes are those of a backend, with `why` written. */
 struct sql_driver {
+	bool is_shared; /* others write at the same time */
 	/* The statement of this text, which is kept under its address. */
 	int (*prepare)(struct sql *s, const char *text, void **statement);
 	/* `index` counts from 1. */
@@ -49,10 +58,16 @@ struct sql_driver {
 	int (*bind_int)(struct sql *s, void *statement, int index, int64_t value);
 	int (*bind_text)(struct sql *s, void *statement, int index, struct slice text);
 	int (*bind_blob)(struct sql *s, void *statement, int index, struct slice bytes);
+	/* NULL where a statement takes only one id at a time. */
+	int (*bind_ids)(struct sql *s, void *statement, int index, const struct id *ids, size_t len);
 	/* 1: there is a row; 0: there is none left, the statement is free again; or negative, and it is free. */
 	int (*step)(struct sql *s, void *statement);
 	void (*reset)(struct sql *s, void *statement);
-	int64_t (*changes)(const struct sql *s, void *statement);
+	/* Rows that the last execution changed, or negative. */
+	int64_t (*changes)(struct sql *s, void *statement);
+	/* NULL where nothing is put off. The next execution writes its changes there at the next settle. */
+	void (*count_into)(void *statement, int64_t *changes);
+	int (*settle)(struct sql *s);
 	bool (*is_null)(void *statement, int column);
 	int64_t (*column_int)(void *statement, int column);
 	/* Never NULL, unless the column is. */
@@ -64,6 +79,12 @@ void query_init(struct query *q, struct sql *s, const char *text);
 void query_int(struct query *q, int64_t value);
 void query_null(struct query *q);
 void query_id(struct query *q, const struct id *id); /* a zero id is NULL */
+/*
+ * The first parameter, in turn for each of these: as if the statement were run for one after the other, in any order and
+ * where the database can in one go. The text has it as "id = (?)", with the word ANY before the parenthesis in a comment
+ * for PostgreSQL. Rows say themselves whose they are.
+ */
+void query_each(struct query *q, const struct id *ids, size_t len);
 void query_text(struct query *q, struct slice text); /* not set: NULL */
 void query_blob(struct query *q, struct slice bytes);
 /* 1: there is a row; 0: there is none left, the statement is free again; or negative. */
@@ -72,8 +93,10 @@ int query_next(struct query *q);
 int query_run(struct query *q);
 /* After query_next gave 1 and no further row is wanted. */
 void query_done(struct query *q);
-/* Rows that the statement changed; after query_run. */
+/* Rows that the statement changed, or negative; after query_run. */
 int64_t query_changes(const struct query *q);
+/* query_run, with the rows that it changes written to *changes by sql_settle at the latest. */
+int query_run_into(struct query *q, int64_t *changes);
 
 int64_t row_int(const struct query *q, int column);
 bool row_is_null(const struct query *q, int column);
@@ -84,6 +107,11 @@ struct slice row_copy(const struct query *q, int column, struct arena *a);
 
 /* A statement without parameters and rows. */
 int sql_run(struct sql *s, const char *text);
+/* Waits until everything that was run is known to have worked: 0, or the failure. */
+int sql_settle(struct sql *s);
+/* Locks these, in the order of their ids, where others write too. `text` selects by an id, for query_each, FOR UPDATE. */
+int sql_lock(struct sql *s, const char *text, const struct id *ids, size_t len);
+int sql_lock_tasks(struct sql *s, const struct id *ids, size_t len);
 
 /* ---- operations, by file ---- */
 
@@ -223,7 +251,7 @@ int sql_sweep(struct backend *b, struct arena *a, int64_t now_ms, size_t limit, 
 
 /* The rows of a backend's table that every driver shares. */
 #define SQL_OPERATIONS                                                                                      \
-	.mark = sql_mark, .mark_keep = sql_mark_keep, .mark_undo = sql_mark_undo, .keys_get = sql_keys_get, \
+	.keys_get = sql_keys_get,                                                                           \
 	.tasks_get = sql_tasks_get, .tasks_list = sql_tasks_list, .tasks_count = sql_tasks_count,           \
 	.batch_get = sql_batch_get, .keys_add = sql_keys_add, .later_insert = sql_later_insert,             \
 	.later_undo = sql_later_undo, .batch_insert = sql_batch_insert, .batch_seal = sql_batch_seal,       \
@@ -234,6 +262,8 @@ int sql_sweep(struct backend *b, struct arena *a, int64_t now_ms, size_t limit, 
 	.endpoints_get = sql_endpoints_get, .endpoint_add = sql_endpoint_add,                               \
 	.endpoint_change = sql_endpoint_change, .endpoint_rotate = sql_endpoint_rotate,                     \
 	.endpoint_remove = sql_endpoint_remove
+
+#define SQL_MARKS .mark = sql_mark, .mark_keep = sql_mark_keep, .mark_undo = sql_mark_undo
 
 int sql_mark(struct backend *b);
 int sql_mark_keep(struct backend *b);

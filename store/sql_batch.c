@@ -130,7 +130,7 @@ int sql_batch_is_complete(struct sql *s, const struct id *id, bool *found, bool 
 	struct query q;
 	int rc;
 
-	query_init(&q, s, "SELECT sealed AND done >= total FROM batches WHERE id = ?");
+	query_init(&q, s, "SELECT sealed = 1 AND done >= total FROM batches WHERE id = ?");
 	query_id(&q, id);
 	rc = query_next(&q);
 	*found = rc == 1;

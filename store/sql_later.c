@@ -37,7 +37,7 @@ static int insert_row(struct sql *s, const struct store_later *t)
 	query_init(&q, s,
 		"INSERT INTO tasks (id, tenant, task, state, attempt, rank, seq, rev, created_at, due_at, started_at, "
 		"finished_at, sweep_at, metadata, waits, is_waiting, waits_for, wants_previous, batch, retry_of, deliver) "
-		"VALUES (?1, ?2, ?3, 0, 1, 0, 0, 1, ?4, ?5, 0, 0, ?6, ?7, ?8, ?8 <> 0, ?9, ?10, ?11, ?12, ?13) "
+		"VALUES (?1, ?2, ?3, 0, 1, 0, 0, 1, ?4, ?5, 0, 0, ?6, ?7, ?8, CASE WHEN ?8 <> 0 THEN 1 ELSE 0 END, ?9, ?10, ?11, ?12, ?13) "
 		"ON CONFLICT DO NOTHING");
 	query_id(&q, &t->id);
 	query_text(&q, t->tenant);

@@ -33,6 +33,11 @@ enum {
 
 /* ---- opening ---- */
 
+static void describe(const char *location, char *out, size_t len)
+{
+	snprintf(out, len, "%s", location);
+}
+
 static int check(const char *location, char *why, size_t why_len)
 {
 	if (*location && *location != ':')
@@ -351,11 +356,13 @@ static int version(struct backend *b, uint64_t *out)
 const struct backend_type backend_sqlite = {
 	.scheme = "sqlite",
 	.check = check,
+	.describe = describe,
 	.open = open_sqlite,
 	.close = close_sqlite,
 	.begin = begin,
 	.commit = commit,
 	.rollback = rollback,
 	.version = version,
+	SQL_MARKS,
 	SQL_OPERATIONS,
 };

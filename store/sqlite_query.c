@@ -122,9 +122,9 @@ static void reset(struct sql *s, void *statement)
 	sqlite3_reset(statement);
 }
 
-static int64_t changes(const struct sql *s, void *statement)
+static int64_t changes(struct sql *s, void *statement)
 {
-	return sqlite3_changes64(((const struct sqlite *)s)->db);
+	return sqlite3_changes64(((struct sqlite *)s)->db);
 }
 
 static bool is_null(void *statement, int column)

@@ -10,13 +10,14 @@
 #include "store/op.h"
 #include "store/worker.h"
 
-enum { QUEUE_MAX_DEFAULT = 65536 };
+enum { QUEUE_MAX_DEFAULT = 65536, PLACE_LEN = 512 };
 
-static const struct backend_type *const backends[] = {&backend_sqlite};
+static const struct backend_type *const backends[] = {&backend_sqlite, &backend_postgres};
 
 struct store {
 	struct store_options opt;
-	char *location;
+	char *location, *password;
+	char place[PLACE_LEN]; /* the location as people may see it */
 	const struct backend_type *type;
 	struct mailbox *out;
 	struct loop_mail *mail;
@@ -35,11 +36,20 @@ struct store {
 
 /* ---- callbacks on the loop ---- */
 
+/* It holds a password. */
+static void wipe(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
 static void destroy(struct store *s)
 {
 	loop_mail_free(s->mail);
 	mailbox_free(s->out);
-	free(s->location);
+	wipe(s->location);
+	wipe(s->password);
 	free(s);
 }
 
@@ -52,7 +62,7 @@ static void tell_state(struct store *s)
 	s->has_told = true;
 	s->was_up = is_up;
 	if (is_up)
-		log_info("store_up", LOG_TEXT("url", s->location));
+		log_info("store_up", LOG_TEXT("url", s->place));
 	else
 		log_error("store_down", LOG_TEXT("error", s->why));
 	if (s->opt.on_state)
@@ -111,24 +121,43 @@ static void on_mail(struct mail *batch, void *arg)
 
 /* ---- life ---- */
 
+static bool is_scheme(const char *url, size_t len, const char *scheme)
+{
+	return scheme && strlen(scheme) == len && strncmp(url, scheme, len) == 0;
+}
+
 static const struct backend_type *find_backend(const char *url, const char **location)
 {
-	for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-		size_t len = strlen(backends[i]->scheme);
+	size_t len = strcspn(url, ":");
 
-		if (strncmp(url, backends[i]->scheme, len) == 0 && url[len] == ':') {
-			*location = url + len + 1;
+	if (url[len] != ':')
+		return NULL;
+	*location = url + len + 1;
+	for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+		if (is_scheme(url, len, backends[i]->scheme) || is_scheme(url, len, backends[i]->alias))
 			return backends[i];
-		}
-	}
 	return NULL;
 }
+
+int store_check(const char *url, char *why, size_t why_len)
+{
+	const char *location;
+	const struct backend_type *type = find_backend(url, &location);
+
+	if (type)
+		return type->check(location, why, why_len);
+	snprintf(why, why_len,
+		"no such store: known are sqlite:PATH and postgresql://user:password@host:port/database");
+	return -EINVAL;
+}
+
 
 static int start_worker(struct store *s, bool is_writer, struct worker **out)
 {
 	const struct worker_options opt = {
 		.type = s->type,
 		.backend = {.location = s->location,
+			.password = s->password,
 			.lifetime = {s->opt.task_ttl_ms, s->opt.result_ttl_ms},
 			.is_writer = is_writer},
 		.out = s->out,
@@ -160,25 +189,22 @@ int store_new(
 	const char *location;
 	const struct backend_type *type = find_backend(opt->url, &location);
 	struct store *s;
-	int rc;
+	int rc = store_check(opt->url, why, why_len);
 
-	if (!type) {
-		snprintf(why, why_len, "no such store: known is sqlite:PATH");
-		return -EINVAL;
-	}
-	rc = type->check(location, why, why_len);
 	if (rc < 0)
 		return rc;
 	s = calloc(1, sizeof *s);
 	if (!s)
 		return -ENOMEM;
 	s->opt = *opt;
-	s->opt.url = NULL;
+	s->opt.url = s->opt.password = NULL;
 	s->type = type;
 	if (s->opt.queue_max == 0)
 		s->opt.queue_max = QUEUE_MAX_DEFAULT;
 	s->location = strdup(location);
-	rc = s->location ? start(s, loop) : -ENOMEM;
+	s->password = opt->password ? strdup(opt->password) : NULL;
+	type->describe(location, s->place, sizeof s->place);
+	rc = s->location && (s->password || !opt->password) ? start(s, loop) : -ENOMEM;
 	if (rc < 0) {
 		store_free(s);
 		return rc;

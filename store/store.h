@@ -1,6 +1,6 @@
 /*
  * What Postback remembers: tasks with their results, rows for everything that happens later, idempotency keys, batches,
- * dead letters. One interface; sqlite behind it (postgres later). Asynchronous: a call hands its work to the store's own
+ * dead letters. One interface; SQLite or PostgreSQL behind it. Asynchronous: a call hands its work to the store's own
  * threads (one writes, group-committing what waits; one reads) and the callback comes on the loop, never inside the call.
  *
  * Every call returns 0 and later exactly one callback, or a negative errno and none: -EAGAIN (too much is waiting),
@@ -21,7 +21,8 @@
 struct store;
 
 struct store_options {
-	const char *url; /* "sqlite:PATH"; copied */
+	const char *url;      /* "sqlite:PATH" or "postgresql://user:password@host:port/database?sslmode=…"; copied */
+	const char *password; /* of the database, beside or instead of the one in the URL; NULL: none; copied */
 	int64_t task_ttl_ms;
 	int64_t result_ttl_ms;
 	size_t queue_max; /* calls waiting; 0: 65536 */
@@ -30,7 +31,9 @@ struct store_options {
 	void *arg;
 };
 
-/* 0, or -EINVAL for a URL that names no known store (with `why` written), -ENOMEM. Opening itself goes on in the thread. */
+/* 0, or -EINVAL with `why` written: a URL that names no known store, or can never be one. Says nothing of the password. */
+int store_check(const char *url, char *why, size_t why_len);
+/* 0, or as store_check, -ENOMEM. Opening itself goes on in the thread. */
 int store_new(
 	struct loop *loop, const struct store_options *opt, char *why, size_t why_len, struct store **out);
 /* Ends the writes that were handed over, then the threads. No callback comes after. */

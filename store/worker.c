@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "runtime/backoff.h"
 #include "runtime/clock.h"
@@ -16,6 +17,9 @@ enum {
 	GROUP_BYTES_MAX = 32 << 20,
 	REOPEN_BASE_MS = 50,
 	REOPEN_CAP_MS = 5000,
+	TRIES_MAX = 10, /* of a transaction that others were in the way of */
+	TRIES_PLAIN = 4,
+	PAUSE_US = 500, /* doubled with each try */
 };
 
 struct worker {
@@ -143,17 +147,15 @@ static int run_marked(struct worker *w, struct op *op)
 	return op->rc < 0 ? op->rc : t->mark_keep(w->backend);
 }
 
-/* A reader changes nothing that would have to be undone. */
 static int run_plain(struct worker *w, struct op *op)
 {
 	op->rc = op->type->run(w->backend, op);
-	if (op->rc != -EBADMSG)
-		return op->rc;
-	op->rc = -EIO;
-	return 0;
+	return op->rc;
 }
 
-static int run_group(struct worker *w, struct mail *group)
+typedef int run_fn(struct worker *w, struct op *op);
+
+static int try_group(struct worker *w, struct mail *group, run_fn *run)
 {
 	const struct backend_type *t = w->opt.type;
 	bool is_writer = w->opt.backend.is_writer;
@@ -162,11 +164,45 @@ static int run_group(struct worker *w, struct mail *group)
 	w->backend->transaction++;
 	w->backend->changes = is_writer && atomic_load(w->opt.wants_changes) ? &w->changes : NULL;
 	for (struct mail *m = group; m && rc == 0; m = m->next)
-		rc = is_writer ? run_marked(w, op_of(m)) : run_plain(w, op_of(m));
+		rc = run(w, op_of(m));
 	if (rc == 0)
 		rc = t->commit(w->backend);
-	if (rc < 0)
+	if (rc < 0) {
 		t->rollback(w->backend);
+		changes_done(&w->changes);
+	}
+	return rc;
+}
+
+/* Others were in the way: they must come to their end first, and not come back at the same moment. */
+static void pause_before(unsigned tries)
+{
+	uint32_t most_us = (uint32_t)PAUSE_US << tries;
+
+	usleep(most_us / 2 + random_u32() % most_us);
+}
+
+/*
+ * Marks cost as much as small operations do, and failing alone is rare: they are set once it turned out that somebody
+ * fails. An operation that is run again begins from nothing.
+ */
+static int run_group(struct worker *w, struct mail *group)
+{
+	run_fn *run = run_plain;
+	unsigned tries = 0;
+	int rc;
+
+	while ((rc = try_group(w, group, run)) < 0) {
+		if (rc == -EBADMSG && run == run_plain) {
+			run = run_marked;
+			continue;
+		}
+		if (rc != -ERESTART || ++tries == TRIES_MAX)
+			break;
+		if (tries >= TRIES_PLAIN)
+			run = run_marked;
+		pause_before(tries);
+	}
 	return rc;
 }
 
@@ -234,7 +270,6 @@ static void run_one_group(struct worker *w)
 		return;
 	}
 	fail_group(w, group);
-	changes_done(&w->changes);
 	w->has_given_up = atomic_load(&w->is_ending);
 	if (rc == -EIO)
 		lose(w, w->backend->why);
@@ -271,9 +306,16 @@ static void take_mail(struct worker *w)
 		w->end = &(*w->end)->next;
 }
 
+/* A connection that ends while nobody uses it is noticed, and another one made before somebody does. */
+static void look_at_connection(struct worker *w)
+{
+	if (w->backend && w->opt.type->look(w->backend) < 0)
+		lose(w, w->backend->why);
+}
+
 static void wait_for_mail(struct worker *w)
 {
-	struct pollfd p = {.fd = mailbox_fd(w->in), .events = POLLIN};
+	struct pollfd p[2] = {{.fd = mailbox_fd(w->in), .events = POLLIN}, {.fd = -1, .events = POLLIN}};
 	int64_t left_ms = -1;
 
 	if (w->may_open && !w->backend) {
@@ -281,7 +323,11 @@ static void wait_for_mail(struct worker *w)
 		if (left_ms < 0)
 			left_ms = 0;
 	}
-	(void)poll(&p, 1, (int)left_ms);
+	if (w->backend && w->opt.type->fd)
+		p[1].fd = w->opt.type->fd(w->backend);
+	(void)poll(p, 2, (int)left_ms);
+	if (p[1].revents)
+		look_at_connection(w);
 }
 
 static void *worker_main(void *arg)

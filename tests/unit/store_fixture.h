@@ -19,7 +19,7 @@ struct fixture {
 	struct store *store;
 	struct arena arena; /* of what was read */
 	struct id_minter minter;
-	char folder[64]; /* empty: joined another one's */
+	char folder[64]; /* or the name of the database; empty: joined another one's */
 	char url[128];
 	char why[512];
 	bool was_told, is_up;
