@@ -4,12 +4,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 /* 0000-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z */
 #define WALL_MIN_MS (-62167219200000)
 #define WALL_MAX_MS 253402300799999
+
+enum { POOL_LEN = 256, POOL_TAKE_MAX = 16 };
 
 static _Atomic int64_t shift_ms;
 
@@ -41,7 +44,7 @@ void clock_shift(int64_t ms)
 	atomic_store_explicit(&shift_ms, ms, memory_order_relaxed);
 }
 
-void random_fill(void *out, size_t len)
+static void ask_kernel(void *out, size_t len)
 {
 	uint8_t *at = out;
 
@@ -57,6 +60,29 @@ void random_fill(void *out, size_t len)
 		at += got;
 		len -= (size_t)got;
 	}
+}
+
+/* Asking the kernel costs more than most uses of a few bytes; what was given away is forgotten here. */
+static void take_from_pool(void *out, size_t len)
+{
+	static _Thread_local uint8_t pool[POOL_LEN];
+	static _Thread_local size_t left;
+
+	if (left < len) {
+		ask_kernel(pool, sizeof pool);
+		left = sizeof pool;
+	}
+	left -= len;
+	memcpy(out, pool + left, len);
+	memset(pool + left, 0, len);
+}
+
+void random_fill(void *out, size_t len)
+{
+	if (len <= POOL_TAKE_MAX)
+		take_from_pool(out, len);
+	else
+		ask_kernel(out, len);
 }
 
 uint32_t random_u32(void)
