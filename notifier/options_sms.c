@@ -96,7 +96,7 @@ const struct option sms_option_table[] = {
 	{.name = "text",
 		.type = OPTION_STRING,
 		.offset = offsetof(struct sms_options, text),
-		.fallback = "\"{task} {status} ({id})\\n{error.message?}\"",
+		.fallback = "{task} {status} ({id}) {error.message}",
 		.check = check_text,
 		.help = "Template of the text; placeholders are members of the status document."},
 	{.name = "segments",
@@ -152,7 +152,7 @@ const struct option sms_option_table[] = {
 	{.name = "body",
 		.type = OPTION_STRING,
 		.offset = offsetof(struct sms_options, body),
-		.fallback = "'{\"to\":\"{to}\",\"from\":\"{from}\",\"text\":\"{text}\"}'",
+		.fallback = "{\"to\":\"{to}\",\"from\":\"{from}\",\"text\":\"{text}\"}",
 		.check = check_text,
 		.help = "Of the http provider: template of the body; also {delivery}, an id that stays the same when it is "
 			"tried again, {username}, {password} and the members of the status document."},
