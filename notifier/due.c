@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "notifier/channel_email.h"
 #include "notifier/channel_sms.h"
 #include "notifier/channel_webhook.h"
 #include "notifier/metrics.h"
@@ -12,7 +13,7 @@
 /* Rows are looked for this often when nobody wakes the loop: gateways of other processes insert them too. */
 enum { LOOK_EVERY_MS = 100, RETRY_MS = 500 };
 
-static const struct channel *const channels[] = {&channel_task, &channel_sms, &channel_webhook};
+static const struct channel *const channels[] = {&channel_task, &channel_email, &channel_sms, &channel_webhook};
 #define CHANNELS (sizeof channels / sizeof *channels)
 
 /* A channel with what is claimed for it: each claims for itself, so that the rows of one never wait for another's. */
@@ -72,7 +73,12 @@ static void ticket_free(struct ticket *t)
 
 void ticket_begin(struct ticket *t)
 {
-	t->started_ms = clock_mono_ms();
+	ticket_began(t, clock_mono_ms());
+}
+
+void ticket_began(struct ticket *t, int64_t mono_ms)
+{
+	t->started_ms = mono_ms;
 }
 
 static void count(const struct ticket *t)

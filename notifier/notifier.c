@@ -134,9 +134,14 @@ static void notifier_stop(void *self)
 /* What is being delivered may take its whole timeout. */
 static int64_t drain_ms(const void *options)
 {
-	const struct notifier_root *root = options;
+	const struct notifier_options *o = &((const struct notifier_root *)options)->notifier;
+	const int64_t timeouts_ms[] = {o->webhook.timeout_ms, o->email.timeout_ms, o->sms.timeout_ms};
+	int64_t longest_ms = 0;
 
-	return root->notifier.webhook.timeout_ms + DRAIN_MS;
+	for (size_t i = 0; i < sizeof timeouts_ms / sizeof timeouts_ms[0]; i++)
+		if (timeouts_ms[i] > longest_ms)
+			longest_ms = timeouts_ms[i];
+	return longest_ms + DRAIN_MS;
 }
 
 const struct service_definition notifier_definition = {

@@ -4,6 +4,7 @@
 #ifndef NOTIFIER_OPTIONS_H
 #define NOTIFIER_OPTIONS_H
 
+#include "notifier/options_email.h"
 #include "notifier/options_sms.h"
 #include "service/options.h"
 
@@ -38,6 +39,7 @@ struct webhook_options {
 struct notifier_options {
 	char *admin; /* "host:port"; "": none */
 	struct webhook_options webhook;
+	struct email_options email;
 	struct sms_options sms;
 };
 
