@@ -36,6 +36,8 @@ extern const struct channel channel_task;
 
 /* The attempt begins now and not when the row was handed over: its time is measured from here. */
 void ticket_begin(struct ticket *t);
+/* The same of a moment that has passed, by the monotonic clock. */
+void ticket_began(struct ticket *t, int64_t mono_ms);
 /*
  * `error` and `response` are copied. `again_ms`: from now, for STORE_DUE_AGAIN and STORE_DUE_LATER. `status`: of the
  * protocol, 0: none.

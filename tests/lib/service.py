@@ -34,6 +34,13 @@ def _die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def spawn(args, log, **options):
+    """A process whose output is appended to a file and that does not outlive this one."""
+    with open(log, "ab") as out:
+        return _spawner.submit(subprocess.Popen, args, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                               preexec_fn=_die_with_parent, **options).result()
+
+
 def run(*args, timeout=30, env=None):
     """A service's program to its end: `run("gateway", "--check", "--config", path)`."""
     program = BIN / f"postback-{args[0]}"
@@ -62,10 +69,7 @@ class Service:
     def start(self):
         assert not self.is_running(), f"{self.name} runs already"
         program = BIN / f"postback-{self.kind}"
-        with open(self.log, "ab") as log:
-            self.process = _spawner.submit(
-                subprocess.Popen, [program, "--config", str(self.config)], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, env=self.env, cwd=self.cwd, preexec_fn=_die_with_parent).result()
+        self.process = spawn([program, "--config", str(self.config)], self.log, env=self.env, cwd=self.cwd)
         self._is_wanted = True
 
     def is_running(self):
