@@ -24,6 +24,7 @@ enum {
 	ENVELOPE_MAX = 4 << 20, /* what a status document may have beside its result */
 	ORIGIN_MAX = 512,
 	ERROR_MAX = 200,
+	SECRET_MAX = 127,
 };
 
 struct tenant_keys {
@@ -54,6 +55,7 @@ struct delivery {
 	struct webhook_channel *channel;
 	struct attempt attempt;
 	const struct signature_keys *keys;
+	struct signature_keys *own_keys; /* of its endpoint; NULL: those of the options */
 	enum task_state state;
 	int64_t finished_at_ms;
 	char url[URL_MAX + 1];
@@ -75,6 +77,7 @@ static void delivery_free(struct delivery *d)
 	if (d->next)
 		d->next->prev = d->prev;
 	buf_done(&d->body);
+	signature_keys_free(d->own_keys);
 	free(d);
 }
 
@@ -269,10 +272,51 @@ static int read_url(struct slice target, char url[URL_MAX + 1], const char **why
 	return rc;
 }
 
+static int add_secret(struct signature_keys *keys, struct slice secret)
+{
+	char text[SECRET_MAX + 1];
+
+	if (secret.len > SECRET_MAX)
+		return -EINVAL;
+	memcpy(text, secret.data, secret.len);
+	text[secret.len] = '\0';
+	return signature_add_secret(keys, text);
+}
+
+/* What an endpoint shares with us is its own; the ed25519 key says who we are, to everybody the same. */
+static int make_own_keys(struct delivery *d, const struct store_due *due)
+{
+	const char *signing_key = d->channel->options->signing_key;
+	int rc = signature_keys_new(&d->own_keys);
+
+	if (rc == 0)
+		rc = add_secret(d->own_keys, due->secret);
+	if (rc == 0 && slice_is_set(due->old_secret))
+		rc = add_secret(d->own_keys, due->old_secret);
+	if (rc == 0 && *signing_key)
+		rc = signature_set_ed25519(d->own_keys, signing_key);
+	return rc;
+}
+
+/* As prepare. */
+static int choose_keys(struct delivery *d, const struct store_due *due, const char **why)
+{
+	int rc;
+
+	if (!id_is_zero(&due->endpoint)) {
+		*why = "the secret of its endpoint cannot be used";
+		rc = make_own_keys(d, due);
+		d->keys = d->own_keys;
+		return rc;
+	}
+	*why = "no secret to sign with: set notifier.webhook.secrets";
+	d->keys = keys_of(d->channel, due->task.tenant);
+	return signature_keys_is_empty(d->keys) ? -EINVAL : 0;
+}
+
 /* 0; -EINVAL with *why: it can never be sent; -ENOMEM. */
 static int prepare(struct delivery *d, const struct store_due *due, const char **why)
 {
-	const struct webhook_channel *c = d->channel;
 	int rc = read_url(due->target, d->url, why);
 
 	if (rc < 0)
@@ -280,10 +324,9 @@ static int prepare(struct delivery *d, const struct store_due *due, const char *
 	*why = "its task is gone";
 	if (due->task.presence != STORE_PRESENT)
 		return -EINVAL;
-	*why = "no secret to sign with: set notifier.webhook.secrets";
-	d->keys = keys_of(c, due->task.tenant);
-	if (signature_keys_is_empty(d->keys))
-		return -EINVAL;
+	rc = choose_keys(d, due, why);
+	if (rc < 0)
+		return rc;
 	*why = "its message is too large";
 	d->state = due->task.state;
 	d->finished_at_ms = due->task.finished_at_ms;

@@ -44,6 +44,7 @@ struct due {
 	struct store *store;
 	struct lane lanes[CHANNELS];
 	uint64_t owner;
+	int64_t disable_after_ms; /* registered endpoints that only fail */
 	struct event *timer;
 	struct event *flush_timer;
 	uint64_t version;
@@ -136,12 +137,24 @@ static void check_drained(struct due *d)
 	drained(d->drained_arg);
 }
 
+static void say_disabled(struct due *d, const struct store_endpoint *e)
+{
+	char id[ID_TEXT_LEN + 1];
+
+	id_format(&e->id, id);
+	log_warn("endpoint_disabled", LOG_TEXT("id", id), LOG_SLICE("tenant", e->tenant),
+		LOG_SLICE("reason", e->disabled_reason));
+	metrics_add(d->service->metrics, NOTIFIER_ENDPOINTS_DISABLED, 1);
+}
+
 static void on_written(int rc, const struct store_endpoint *disabled, size_t disabled_len, void *arg)
 {
 	struct due *d = arg;
 	struct ticket *next;
 	bool is_more = d->ended != NULL;
 
+	for (size_t i = 0; i < disabled_len; i++)
+		say_disabled(d, &disabled[i]);
 	if (rc < 0) {
 		struct ticket **tail = &d->writing;
 
@@ -178,6 +191,7 @@ static void to_result(const struct ticket *t, struct store_due_result *out)
 		.status = t->status,
 		.error = t->error[0] ? slice_text(t->error) : (struct slice){0},
 		.response = slice_of(t->response, t->response_len),
+		.disable_after_ms = t->lane->due->disable_after_ms,
 	};
 }
 
@@ -393,6 +407,7 @@ int due_new(struct service *s, const struct notifier_options *options, struct st
 		goto out;
 	d->service = s;
 	d->store = store;
+	d->disable_after_ms = options->webhook.disable_after_ms;
 	d->ended_tail = &d->ended;
 	random_fill(&d->owner, sizeof d->owner);
 	d->timer = loop_timer(s->loop, on_timer, d);

@@ -31,6 +31,7 @@ struct webhook_options {
 	int64_t timeout_ms;
 	int64_t concurrency, host_concurrency;
 	struct webhook_circuit circuit;
+	int64_t disable_after_ms; /* 0: never */
 	bool cloudevents;
 	char *proxy;   /* "": none */
 	char *ca_file; /* "": the system's */

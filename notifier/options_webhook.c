@@ -185,6 +185,14 @@ const struct option webhook_option_table[] = {
 		.fields = circuit_table,
 		.help = "When a host that does not answer is left alone. No delivery lives longer by it or dies sooner than "
 			"its schedule says."},
+	{.name = "disable_after",
+		.type = OPTION_DURATION,
+		.offset = offsetof(struct webhook_options, disable_after_ms),
+		.fallback = "5d",
+		.min = 0,
+		.max = (int64_t)365 * 24 * HOUR,
+		.help = "A registered endpoint is disabled when every attempt has failed for so long; 0: only when it "
+			"answers 410."},
 	{.name = "cloudevents",
 		.type = OPTION_BOOL,
 		.offset = offsetof(struct webhook_options, cloudevents),
