@@ -50,3 +50,13 @@ function(postback_program name)
 	set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 	install(TARGETS ${name})
 endfunction()
+
+# postback_embed(TARGET FILE NAME): the bytes of a file of the source tree, as NAME[] and NAME_len.
+function(postback_embed target file name)
+	set(output ${PROJECT_BINARY_DIR}/generated/${name}.c)
+	add_custom_command(OUTPUT ${output}
+		COMMAND ${CMAKE_COMMAND} -D INPUT=${PROJECT_SOURCE_DIR}/${file} -D OUTPUT=${output} -D NAME=${name}
+			-P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+		DEPENDS ${PROJECT_SOURCE_DIR}/${file} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+	target_sources(${target} PRIVATE ${output})
+endfunction()

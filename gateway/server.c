@@ -10,6 +10,7 @@
 #include "gateway/fault.h"
 #include "gateway/guard.h"
 #include "gateway/metrics.h"
+#include "gateway/openapi.h"
 #include "gateway/problem_pages.h"
 #include "gateway/router.h"
 #include "runtime/clock.h"
@@ -86,6 +87,8 @@ static const struct endpoint own_endpoints[] = {
 	{CALL_GET, "/metrics", metrics, ENDPOINT_LOCAL | ENDPOINT_ALWAYS},
 	{CALL_GET, "/problems", problem_pages_list, ENDPOINT_OPEN},
 	{CALL_GET, "/problems/{name}", problem_pages_get, ENDPOINT_OPEN},
+	{CALL_GET, "/openapi.json", openapi_get, ENDPOINT_OPEN},
+	{CALL_GET, "/docs", openapi_get_page, ENDPOINT_OPEN},
 };
 
 /* ---- the checks before a handler; each returns false when it has answered ---- */

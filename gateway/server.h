@@ -1,8 +1,8 @@
 /*
  * The HTTP server: the connection guard (guard.h), with the checks that come before every endpoint, in this
  * order: path, browser guard, CORS, endpoint and key, query, calls in flight, rate. What passes them reaches the
- * endpoint's handler as a call. /livez, /readyz, /metrics and /problems are its own. Never knows what a task is.
- * Everything on the loop thread.
+ * endpoint's handler as a call. Its own are /livez, /readyz, /metrics, /problems, /openapi.json and /docs. Never knows
+ * what a task is. Everything on the loop thread.
  *
  * A life: server_new, server_add for each endpoint and configured route, server_start, … server_stop, its callback,
  * server_free.
