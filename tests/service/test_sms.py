@@ -2,6 +2,7 @@
 import base64
 import itertools
 import json
+import re
 import urllib.parse
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from gateway_rig import problem
 from lib.deliveries import attempts, await_deliveries, metric
 from lib.kannel import PASSWORD, USER, Kannel
+from lib.paths import ROOT
 from lib.receiver import Receiver, answer, hang, reset
 from lib.service import run
 from lib.stack import Stack
@@ -398,6 +400,18 @@ def test_a_wrong_option_is_told(tmp_path, sms, word):
     config.write_text(json.dumps({"notifier": {"sms": sms}}), encoding="utf-8")
     done = run("notifier", "--check", "--config", config)
     assert done.returncode == 2 and word in done.stderr and "notifier.sms" in done.stderr, done.stderr
+
+
+def test_the_configurations_of_the_manual_are_valid(tmp_path):
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs/sms.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 5
+    for block in blocks:
+        for name in re.findall(r"/etc/postback/(\S+)", block):
+            (tmp_path / name).write_text("a secret\n", encoding="utf-8")
+        config = tmp_path / "postback.yaml"
+        config.write_text(block.replace("/etc/postback/", f"{tmp_path}/"), encoding="utf-8")
+        done = run("notifier", "--check", "--config", config)
+        assert done.returncode == 0, f"{block}\n{done.stderr}"
 
 
 def test_the_password_may_come_from_a_file(api, twilio, tmp_path):
