@@ -22,6 +22,16 @@ static bool is_later(const struct merge_position *now, const struct store_event 
 	return event->seq > now->seq;
 }
 
+/* The attempt that this dead letter was has ended otherwise, and another one is to come, or under way. */
+static bool is_dead_copy(const struct merge_position *now, const struct store_event *event)
+{
+	if (event->kind != STORE_EVENT_DEAD)
+		return false;
+	if (event->attempt != now->attempt)
+		return event->attempt < now->attempt;
+	return now->rank == effects[STORE_EVENT_RETRY].rank;
+}
+
 bool merge_event(
 	const struct merge_position *now, const struct store_event *event, struct merge_position *next)
 {
@@ -29,6 +39,8 @@ bool merge_event(
 	uint32_t rank = effects[event->kind].rank;
 
 	if (now->exists && task_state_is_terminal(now->state))
+		return false;
+	if (now->exists && is_dead_copy(now, event))
 		return false;
 	if (now->exists && !task_state_is_terminal(state) && !is_later(now, event, rank))
 		return false;

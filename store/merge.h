@@ -3,6 +3,9 @@
  *
  * Terminal beats all and the first terminal stays; then the higher attempt; then the higher kind (queued < started <
  * progress < retry); then the higher seq. Whatever is not higher changes nothing.
+ *
+ * One end does not count: the dead letter of an attempt that asked for another one. It is a copy of a request that was
+ * run to its reply, delivered again and again because its ack was lost; the next attempt tells how the task ends.
  */
 #ifndef STORE_MERGE_H
 #define STORE_MERGE_H

@@ -81,7 +81,7 @@ static void every_order_of_running_events_leads_to_the_same_place(void **state)
 static void every_order_with_one_end_leads_to_that_end(void **state)
 {
 	for (int kind = STORE_EVENT_SUCCEEDED; kind <= STORE_EVENT_DEAD; kind++) {
-		for (uint32_t attempt = 1; attempt <= 3; attempt++) {
+		for (uint32_t attempt = kind == STORE_EVENT_DEAD ? 3 : 1; attempt <= 3; attempt++) {
 			struct store_event events[] = {
 				event_of((enum store_event_kind)kind, attempt, 9),
 				event_of(STORE_EVENT_STARTED, 1, 1),
@@ -95,6 +95,59 @@ static void every_order_with_one_end_leads_to_that_end(void **state)
 			assert_true(task_state_is_terminal(want.state));
 			permute(events, 6, 6, expect_same_end, &want);
 		}
+	}
+}
+
+static void a_dead_letter_ends_a_task_whose_attempt_it_was(void **state)
+{
+	static const enum store_event_kind before[] = {STORE_EVENT_STARTED, STORE_EVENT_PROGRESS};
+	struct store_event dead = event_of(STORE_EVENT_DEAD, 2, 0);
+	struct merge_position queued = {.state = TASK_QUEUED, .attempt = 2, .exists = true};
+
+	assert_true(merge_event(&queued, &dead, &queued));
+	for (size_t i = 0; i < 2; i++) {
+		for (uint32_t attempt = 1; attempt <= 2; attempt++) {
+			struct store_event e = event_of(before[i], attempt, 1);
+			struct merge_position at = {0};
+
+			assert_true(merge_event(&at, &e, &at));
+			assert_true(merge_event(&at, &dead, &at));
+			assert_int_equal(at.state, TASK_DEAD);
+		}
+	}
+}
+
+/* It asked for the next attempt before, whose message or row is there. */
+static void the_dead_letter_of_an_attempt_that_is_over_ends_nothing(void **state)
+{
+	struct store_event retry = event_of(STORE_EVENT_RETRY, 2, 1);
+	struct merge_position scheduled = {0}, queued = {.state = TASK_QUEUED, .attempt = 3, .exists = true};
+
+	assert_true(merge_event(&scheduled, &retry, &scheduled));
+	for (uint32_t attempt = 1; attempt <= 2; attempt++) {
+		struct store_event dead = event_of(STORE_EVENT_DEAD, attempt, 9);
+		struct merge_position kept = scheduled;
+
+		assert_false(merge_event(&scheduled, &dead, &scheduled));
+		assert_true(is_same(&scheduled, &kept));
+		assert_false(merge_event(&queued, &dead, &queued));
+	}
+	retry = event_of(STORE_EVENT_DEAD, 3, 1);
+	assert_true(merge_event(&scheduled, &retry, &scheduled));
+	assert_true(merge_event(&queued, &retry, &queued));
+}
+
+/* A result is one, whichever copy of the request it came from. */
+static void another_end_of_an_attempt_that_is_over_counts(void **state)
+{
+	for (int kind = STORE_EVENT_SUCCEEDED; kind <= STORE_EVENT_CANCELED; kind++) {
+		struct store_event retry = event_of(STORE_EVENT_RETRY, 2, 1);
+		struct store_event end = event_of((enum store_event_kind)kind, 1, 1);
+		struct merge_position at = {0};
+
+		assert_true(merge_event(&at, &retry, &at));
+		assert_true(merge_event(&at, &end, &at));
+		assert_true(task_state_is_terminal(at.state));
 	}
 }
 
@@ -167,6 +220,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_order_of_running_events_leads_to_the_same_place),
 		cmocka_unit_test(every_order_with_one_end_leads_to_that_end),
+		cmocka_unit_test(a_dead_letter_ends_a_task_whose_attempt_it_was),
+		cmocka_unit_test(the_dead_letter_of_an_attempt_that_is_over_ends_nothing),
+		cmocka_unit_test(another_end_of_an_attempt_that_is_over_counts),
 		cmocka_unit_test(the_first_end_stays),
 		cmocka_unit_test(a_repeated_event_changes_nothing),
 		cmocka_unit_test(the_attempt_never_goes_back),
