@@ -59,9 +59,10 @@ bool tenant_is_valid(const char *name)
 
 static int add_tenant(struct auth *a, const char *name)
 {
-	for (size_t i = 0; i < a->tenants_len; i++)
-		if (strcmp(a->tenants[i], name) == 0)
-			return (int)i;
+	int found = auth_find(a, name);
+
+	if (found >= 0)
+		return found;
 	a->tenants[a->tenants_len] = name;
 	return (int)a->tenants_len++;
 }
@@ -145,6 +146,14 @@ int auth_check(const struct auth *a, struct slice authorization)
 		if (CRYPTO_memcmp(digest, a->keys[i].digest, sizeof digest) == 0)
 			tenant = a->keys[i].tenant;
 	return tenant;
+}
+
+int auth_find(const struct auth *a, const char *tenant)
+{
+	for (size_t i = 0; i < a->tenants_len; i++)
+		if (strcmp(a->tenants[i], tenant) == 0)
+			return (int)i;
+	return -EACCES;
 }
 
 size_t auth_tenants(const struct auth *a)

@@ -22,6 +22,8 @@ bool auth_has_keys(const struct auth *a);
  * -EACCES. Without keys it is 0 whatever the field says.
  */
 int auth_check(const struct auth *a, struct slice authorization);
+/* The index of a tenant by name, or -EACCES: none has a key (any more). */
+int auth_find(const struct auth *a, const char *tenant);
 size_t auth_tenants(const struct auth *a);
 /* Borrows. */
 const char *auth_tenant_name(const struct auth *a, size_t tenant);

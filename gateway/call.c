@@ -216,6 +216,11 @@ struct slice call_content_type(const struct call *c)
 	return head_field(c->head, "content-type");
 }
 
+const struct head *call_head(const struct call *c)
+{
+	return c->head;
+}
+
 struct slice call_header(const struct call *c, const char *name)
 {
 	return head_field(c->head, name);
@@ -233,6 +238,17 @@ struct slice call_param(const struct call *c, const char *name)
 		if (slice_is_text(c->params[i].name, name))
 			return c->params[i].value;
 	return (struct slice){0};
+}
+
+bool call_has_key_in_query(const struct call *c)
+{
+	static const char *const names[] = {
+		"key", "api_key", "apikey", "token", "access_token", "authorization"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (slice_is_set(call_param(c, names[i])))
+			return true;
+	return false;
 }
 
 struct slice call_segment(const struct call *c, const char *name)

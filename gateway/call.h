@@ -15,6 +15,7 @@
 #include "runtime/loop.h"
 
 struct call;
+struct head;
 
 enum call_method {
 	CALL_GET = 1,
@@ -40,6 +41,8 @@ struct slice call_body(const struct call *c);
 struct slice call_content_type(const struct call *c);
 /* A header by name, any case; unset: not there. */
 struct slice call_header(const struct call *c, const char *name);
+/* All of it, for what the headers alone do not tell. */
+const struct head *call_head(const struct call *c);
 /* Decoded query parameters in order. len 0: none. */
 struct call_param {
 	struct slice name, value;
@@ -47,6 +50,11 @@ struct call_param {
 const struct call_param *call_params(const struct call *c, size_t *len);
 /* The first query parameter of that name; unset: not there. */
 struct slice call_param(const struct call *c, const char *name);
+/* True when a parameter is called as one that other APIs take keys in. */
+bool call_has_key_in_query(const struct call *c);
+#define CALL_KEY_IN_QUERY                                                                                       \
+	"A key never stands in a URL, where logs and histories keep it: send \"Authorization: Bearer <key>\"; " \
+	"pages get a ticket from POST /v1/tickets, for WebSockets and event streams, and send ?ticket="
 /* What a {name} of the endpoint's path matched, decoded; unset: no such name. */
 struct slice call_segment(const struct call *c, const char *name);
 /* Who calls: the tenant of the key, "default" without keys. */
@@ -114,5 +122,6 @@ struct endpoint {
 #define ENDPOINT_SUBMIT 4u  /* counts as one submission for the tenant's rate limit */
 #define ENDPOINT_ALWAYS 8u  /* not subject to the limit of calls in flight */
 #define ENDPOINT_BARE	16u /* takes no query parameter: any is refused before the handler */
+#define ENDPOINT_LIVE	32u /* takes a ticket (?ticket=) in place of a key */
 
 #endif

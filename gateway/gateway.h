@@ -8,6 +8,7 @@
 #include "gateway/ids.h"
 #include "gateway/options.h"
 #include "gateway/server.h"
+#include "gateway/ws_socket.h"
 #include "service/service.h"
 
 struct inline_lane;
@@ -27,6 +28,7 @@ struct gateway {
 	struct waiters *waiters;
 	struct inline_lane *lane;
 	struct routes *routes;
+	struct ws_context sockets;
 	struct event *keys_timer;
 	size_t jobs; /* begun and not ended: the end waits for them */
 	bool is_stopping, is_drained, is_stopped;

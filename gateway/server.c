@@ -203,6 +203,42 @@ static int tenant_of(
 	return tenant;
 }
 
+static bool is_for_task(const struct ticket *t, const struct router_path *path)
+{
+	struct id id;
+
+	if (id_is_zero(&t->task))
+		return true;
+	for (size_t i = 0; i < path->len; i++)
+		if (id_parse(path->segments[i], &id) == 0 && id_is_equal(&id, &t->task))
+			return true;
+	return false;
+}
+
+/* A page can send no header with a WebSocket or an EventSource: there, and only there, a ticket will do. */
+static int tenant_of_ticket(const struct server *s, const struct call *c, const struct mount *mount)
+{
+	struct slice text = call_param(c, "ticket");
+	struct ticket t;
+
+	if (!mount || !(mount->endpoint.flags & ENDPOINT_LIVE) || !slice_is_set(text) ||
+		!s->config.read_ticket || s->config.read_ticket(text, &t, s->config.arg) < 0)
+		return -EACCES;
+	return is_for_task(&t, &c->path) ? auth_find(s->auth, t.tenant) : -EACCES;
+}
+
+static const char *key_complaint(const struct call *c, const struct mount *mount)
+{
+	if (call_has_key_in_query(c))
+		return CALL_KEY_IN_QUERY;
+	if (!mount || !(mount->endpoint.flags & ENDPOINT_LIVE))
+		return "Send a key of this gateway: \"Authorization: Bearer <key>\".";
+	if (slice_is_set(call_param(c, "ticket")))
+		return "The ticket is none of this gateway, its time is over, or it is for another task: "
+		       "POST /v1/tickets gives a new one.";
+	return "Send a key of this gateway: \"Authorization: Bearer <key>\", or ?ticket= from POST /v1/tickets.";
+}
+
 /* The key comes first: who has none learns nothing of what there is. */
 static bool check_endpoint(struct server *s, struct call *c)
 {
@@ -213,9 +249,10 @@ static bool check_endpoint(struct server *s, struct call *c)
 	router_find(s->router, call_method(c), &c->path, &m);
 	mount = m.target;
 	tenant = tenant_of(s, c->conn, c->head, mount);
+	if (tenant < 0)
+		tenant = tenant_of_ticket(s, c, mount);
 	if (tenant < 0) {
-		call_problem(c, PROBLEM_UNAUTHORIZED, NULL,
-			"Send a key of this gateway: \"Authorization: Bearer <key>\".");
+		call_problem(c, PROBLEM_UNAUTHORIZED, NULL, "%s", key_complaint(c, mount));
 		return false;
 	}
 	c->tenant_index = (size_t)tenant;

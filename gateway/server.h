@@ -12,6 +12,7 @@
 
 #include "gateway/call.h"
 #include "gateway/options.h"
+#include "gateway/ticket.h"
 #include "runtime/health.h"
 #include "runtime/metrics.h"
 
@@ -23,6 +24,9 @@ struct server_config {
 	struct metrics *metrics;
 	struct health *health;
 	const struct gateway_options *options;
+	/* Of the parameter "ticket" of an ENDPOINT_LIVE: ticket_read's codes. NULL: there are no tickets. */
+	int (*read_ticket)(struct slice text, struct ticket *out, void *arg);
+	void *arg;
 };
 
 /* 0, -ENOMEM, or -EINVAL for options that gateway_options_check refuses. */

@@ -8,11 +8,12 @@
 
 #include "gateway/metrics.h"
 #include "gateway/server.h"
+#include "gateway/ws_socket.h"
 #include "proto/json.h"
 #include "runtime/config.h"
 #include "runtime/log.h"
 
-enum { HELD_MAX = 256, DOCUMENT_MAX = 1 << 20, DRAIN_MS = 10000 };
+enum { HELD_MAX = 256, DOCUMENT_MAX = 1 << 20, DRAIN_MS = 10000, MUCH_LEN = 1 << 20 };
 
 struct probe {
 	struct loop *loop;
@@ -20,6 +21,7 @@ struct probe {
 	struct health *health;
 	struct server *server;
 	struct gateway_root options;
+	struct ws_context sockets;
 	struct call *held[HELD_MAX];
 	size_t held_len;
 	size_t gone;
@@ -142,6 +144,66 @@ static void batch(struct call *c, void *arg)
 		nothing(c, arg);
 }
 
+/* ---- WebSockets ---- */
+
+struct echo {
+	struct ws_socket *socket;
+};
+
+/* What is said comes back, and some words do more. */
+static void on_text(struct slice text, void *arg)
+{
+	struct echo *e = arg;
+
+	if (slice_is_text(text, "close"))
+		ws_socket_close(e->socket, WEBSOCKET_NORMAL, "as told");
+	else if (slice_is_text(text, "rest"))
+		ws_socket_rest(e->socket, true);
+	else if (slice_is_text(text, "much")) {
+		char *much_text = malloc(MUCH_LEN);
+
+		memset(much_text, 'x', MUCH_LEN);
+		ws_socket_send(e->socket, slice_of(much_text, MUCH_LEN));
+		free(much_text);
+	} else {
+		ws_socket_send(e->socket, text);
+	}
+}
+
+static void on_socket_gone(void *arg)
+{
+	free(arg);
+}
+
+static const struct ws_events echoing = {on_text, on_socket_gone};
+static const struct ws_events deaf = {NULL, on_socket_gone};
+
+static void open_socket(struct call *c, void *arg)
+{
+	struct probe *p = arg;
+	struct handshake handshake;
+	struct fault fault;
+	struct echo *e;
+
+	if (handshake_read(call_head(c), &handshake, &fault) < 0) {
+		call_problem(c, fault.problem, NULL, "%s", fault.detail);
+		return;
+	}
+	e = calloc(1, sizeof *e);
+	if (ws_socket_open(&p->sockets, c, &handshake, slice_is_set(call_param(c, "deaf")) ? &deaf : &echoing,
+		    e, &e->socket) < 0)
+		free(e);
+}
+
+static void count_sockets(struct call *c, void *arg)
+{
+	struct probe *p = arg;
+	char text[24];
+
+	snprintf(text, sizeof text, "%zu", p->sockets.count);
+	call_answer_json(c, 200, slice_text(text));
+}
+
 static const struct endpoint endpoints[] = {
 	{CALL_GET | CALL_POST | CALL_PUT | CALL_PATCH | CALL_DELETE, "/v1/say/{name}", say, 0},
 	{CALL_POST | CALL_PUT, "/v1/echo", echo, 0},
@@ -150,6 +212,8 @@ static const struct endpoint endpoints[] = {
 	{CALL_GET, "/v1/count", count, ENDPOINT_ALWAYS},
 	{CALL_GET, "/v1/much", much, 0},
 	{CALL_GET, "/v1/nothing", nothing, 0},
+	{CALL_GET, "/v1/socket", open_socket, 0},
+	{CALL_GET, "/v1/sockets", count_sockets, ENDPOINT_ALWAYS},
 	{CALL_POST, "/v1/submit", nothing, ENDPOINT_SUBMIT},
 	{CALL_POST, "/v1/batch", batch, ENDPOINT_SUBMIT},
 	{CALL_ANY_METHOD, "/{name}", say, 0},
@@ -197,6 +261,8 @@ static int build(struct probe *p)
 		rc = health_new(p->metrics, &p->health);
 	if (rc < 0)
 		return rc;
+	p->sockets = (struct ws_context){
+		.loop = p->loop, .metrics = p->metrics, .options = &p->options.gateway.live};
 	config.loop = p->loop;
 	config.metrics = p->metrics;
 	config.health = p->health;

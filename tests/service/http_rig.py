@@ -27,12 +27,12 @@ def request(method="GET", target="/livez", headers=None, body=b"", version="1.1"
 
 
 class Probe:
-    def __init__(self, folder, gateway, prefix=()):
+    def __init__(self, folder, gateway, prefix=(), env=None):
         self.port = free_port()
         self._config = folder / "probe.yaml"
         gateway = {"listen": f"127.0.0.1:{self.port}", **gateway}
         self._config.write_text(json.dumps({"gateway": gateway}))
-        self.service = Service("http-probe", self._config, self.port, folder / "probe.log")
+        self.service = Service("http-probe", self._config, self.port, folder / "probe.log", env)
         self._prefix = prefix
 
     def start(self):
@@ -101,10 +101,10 @@ def make_probe(tmp_path):
     """make_probe(limits={…}, auth=…) gives a running Probe, ended and judged after the test."""
     probes = []
 
-    def make(prefix=(), **gateway):
+    def make(prefix=(), env=None, **gateway):
         folder = tmp_path / f"probe{len(probes)}"
         folder.mkdir()
-        probes.append(Probe(folder, gateway, prefix))
+        probes.append(Probe(folder, gateway, prefix, env))
         probes[-1].start()
         return probes[-1]
 
