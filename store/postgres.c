@@ -71,8 +71,8 @@ static PGconn *connect_to(const struct backend_options *opt, const char *url)
 	const char *const names[] = {"connect_timeout", "keepalives_idle", "keepalives_interval",
 		"keepalives_count", "tcp_user_timeout", "fallback_application_name", "dbname",
 		"client_encoding", opt->password && *opt->password ? "password" : NULL, NULL};
-	const char *const values[] = {
-		"5", "10", "5", "3", "15000", program_invocation_short_name, url, "UTF8", opt->password, NULL};
+	const char *const values[] = {"5", "10", "5", "3", "15000", program_invocation_short_name, url,
+		"UTF8", opt->password, NULL};
 
 	return PQconnectdbParams(names, values, 1);
 }
@@ -294,9 +294,10 @@ static int look(struct backend *b)
 	return PQconsumeInput(p->connection) ? 0 : postgres_fail_connection(p, NULL);
 }
 
-#define OPERATIONS                                                                      \
-	.check = check, .describe = describe, .open = open_postgres, .close = close_postgres, \
-	.begin = begin, .commit = commit, .rollback = rollback, .version = version, .fd = fd_of, .look = look
+#define OPERATIONS                                                                               \
+	.check = check, .describe = describe, .open = open_postgres, .close = close_postgres,    \
+	.begin = begin, .commit = commit, .rollback = rollback, .version = version, .fd = fd_of, \
+	.look = look
 
 const struct backend_type backend_postgres = {
 	.scheme = "postgresql",

@@ -52,7 +52,8 @@ struct postgres {
 	bool is_dead;			/* nothing can be asked of it any more */
 	bool is_marked;			/* failures are looked for at each mark, not only at the commit */
 	int rc;				/* the first failure of the transaction; sticks until it is undone */
-	struct postgres_statement *statements[POSTGRES_STATEMENTS_MAX]; /* hashed by the address of their text */
+	struct postgres_statement
+		*statements[POSTGRES_STATEMENTS_MAX]; /* hashed by the address of their text */
 	unsigned statements_len;
 	struct postgres_sent *sent; /* a ring */
 	size_t sent_first, sent_len, sent_cap;

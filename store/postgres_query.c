@@ -112,7 +112,8 @@ void postgres_forget_statements(struct postgres *p)
 
 static int out_of_memory(struct postgres *p)
 {
-	snprintf(p->sql.base.why, sizeof p->sql.base.why, "%s: out of memory: give the process more", p->place);
+	snprintf(p->sql.base.why, sizeof p->sql.base.why, "%s: out of memory: give the process more",
+		p->place);
 	return -ENOMEM;
 }
 
@@ -453,8 +454,8 @@ static struct slice column_slice(void *statement, int column)
 {
 	const struct postgres_statement *st = statement;
 
-	return slice_of(PQgetvalue(st->rows, st->row, column),
-		(size_t)PQgetlength(st->rows, st->row, column));
+	return slice_of(
+		PQgetvalue(st->rows, st->row, column), (size_t)PQgetlength(st->rows, st->row, column));
 }
 
 const struct sql_driver postgres_driver = {

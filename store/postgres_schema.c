@@ -173,8 +173,9 @@ enum { VERSION = sizeof migrations / sizeof *migrations };
 static int read_version(struct postgres *p, int64_t *version)
 {
 	int64_t has_meta;
-	int rc = postgres_ask_number(
-		p, "SELECT count(*) FROM pg_tables WHERE schemaname = 'postback' AND tablename = 'meta'", &has_meta);
+	int rc = postgres_ask_number(p,
+		"SELECT count(*) FROM pg_tables WHERE schemaname = 'postback' AND tablename = 'meta'",
+		&has_meta);
 
 	*version = 0;
 	if (rc < 0 || !has_meta)

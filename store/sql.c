@@ -184,7 +184,20 @@ int sql_lock(struct sql *s, const char *text, const struct id *ids, size_t len)
 int sql_lock_tasks(struct sql *s, const struct id *ids, size_t len)
 {
 	return sql_lock(s,
-		"SELECT 1 FROM tasks WHERE id = /*pg:ANY*/ (?) /*pg:ORDER BY id FOR NO KEY UPDATE*/", ids, len);
+		"SELECT 1 FROM tasks WHERE id = /*pg:ANY*/ (?) /*pg:ORDER BY id FOR NO KEY UPDATE*/", ids,
+		len);
+}
+
+/* Few keys, so that no number of tasks fills the server's table of locks; in their order. */
+#define CHAIN_KEYS \
+	"FROM (SELECT DISTINCT hashtext(id::text) & 255 AS key FROM unnest(?::uuid[]) id ORDER BY key) keys"
+
+int sql_lock_chains(struct sql *s, const struct id *ids, size_t len, bool is_inserting)
+{
+	return sql_lock(s,
+		is_inserting ? "SELECT pg_advisory_xact_lock(1886352500, key) " CHAIN_KEYS
+			     : "SELECT pg_advisory_xact_lock_shared(1886352500, key) " CHAIN_KEYS,
+		ids, len);
 }
 
 /* ---- marks ---- */

@@ -112,6 +112,11 @@ int sql_settle(struct sql *s);
 /* Locks these, in the order of their ids, where others write too. `text` selects by an id, for query_each, FOR UPDATE. */
 int sql_lock(struct sql *s, const char *text, const struct id *ids, size_t len);
 int sql_lock_tasks(struct sql *s, const struct id *ids, size_t len);
+/*
+ * Who ends one of these tasks and who inserts what waits for one keep out of each other's way, also where the task has no
+ * row to lock. Before any row is locked.
+ */
+int sql_lock_chains(struct sql *s, const struct id *ids, size_t len, bool is_inserting);
 
 /* ---- operations, by file ---- */
 
@@ -153,17 +158,19 @@ struct sql_end {
 	int64_t now_ms;
 	const struct delivery *deliveries;
 	size_t deliveries_len;
-	bool is_new; /* nothing was known of it before, so nothing hangs on it but what waits */
+	bool is_new;   /* nothing was known of it before, so nothing hangs on it but what waits */
+	bool *has_due; /* set when rows became due by it */
 };
-/* After its row was written: deliveries, its own due rows, its batch, what waits for it. *has_due: rows became due. */
-int sql_end_follow(struct sql *s, struct arena *a, const struct sql_end *end, bool *has_due);
+/* After their rows were written: deliveries, their own due rows, their batches, what waits for them. Sorts `ends`. */
+int sql_end_follow(struct sql *s, struct arena *a, struct sql_end *ends, size_t len);
 /*
  * Ends an unfinished task by the store's own decision, with all that follows. -ENOENT: there is no unfinished row.
  */
 int sql_end_task(struct sql *s, struct arena *a, const struct id *id, enum task_state state,
 	const char *error_type, struct slice message, int64_t now_ms);
-/* What waited for this task or batch becomes due. */
-int sql_end_release(struct sql *s, struct arena *a, const struct id *id, int64_t now_ms, bool *has_due);
+/* What waited for one of these tasks or batches becomes due. */
+int sql_end_release(
+	struct sql *s, struct arena *a, const struct id *ids, size_t len, int64_t now_ms, bool *has_due);
 
 /* sql_later.c */
 int sql_later_insert(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len);
@@ -176,11 +183,11 @@ int sql_batch_insert(struct backend *b, const struct id *id, struct slice tenant
 int sql_batch_seal(struct backend *b, struct arena *a, const struct id *id, const struct id *accepted,
 	size_t len, struct slice document, int64_t now_ms);
 int sql_batch_get(struct backend *b, struct arena *a, const struct id *id, struct backend_batch *out);
-/* One of its items has ended, for the first and only time. */
-int sql_batch_count_end(struct sql *s, struct arena *a, const struct id *batch, const struct id *item,
-	int64_t now_ms, bool *has_due);
+/* These have ended, for the first and only time; those that are items of a batch are counted there. */
+int sql_batch_count_ends(struct sql *s, struct arena *a, const struct sql_end *ends, size_t len);
 /* How many of its items are in which state. */
-int sql_batch_states(struct sql *s, struct slice ids, uint32_t by_state[TASK_STATES]);
+int sql_batch_states(struct sql *s, struct arena *a, struct slice ids, uint32_t by_state[TASK_STATES]);
+int sql_batch_lock(struct sql *s, const struct id *ids, size_t len);
 int sql_batch_is_complete(struct sql *s, const struct id *id, bool *found, bool *is_complete);
 
 /* sql_claim.c */

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 
 #include "store/sql.h"
 
@@ -18,36 +19,56 @@ int sql_batch_insert(struct backend *b, const struct id *id, struct slice tenant
 
 /* ---- states of its items ---- */
 
-static int state_of(struct sql *s, const struct id *id, enum task_state *out)
+static int compare_ids(const void *a, const void *b)
 {
+	return memcmp(((const struct id *)a)->bytes, ((const struct id *)b)->bytes, ID_LEN);
+}
+
+/* Adds what the statement finds of these; those are taken off the list. */
+static int count_states(struct sql *s, const char *text, struct arena *a, struct id *ids, size_t *len,
+	uint32_t by_state[TASK_STATES])
+{
+	struct id *left = arena_alloc(a, *len, sizeof *left);
+	bool *is_found = arena_alloc(a, *len, sizeof *is_found);
+	size_t left_len = 0;
 	struct query q;
 	int rc;
 
-	*out = TASK_QUEUED;
-	query_init(&q, s,
-		"SELECT state FROM tasks WHERE id = ?1 UNION ALL SELECT state FROM tombstones WHERE id = ?1 LIMIT 1");
-	query_id(&q, id);
-	rc = query_next(&q);
-	if (rc == 1)
-		*out = (enum task_state)row_int(&q, 0);
-	query_done(&q);
-	return rc < 0 ? rc : 0;
+	if (!left || !is_found)
+		return -ENOMEM;
+	query_init(&q, s, text);
+	query_each(&q, ids, *len);
+	while ((rc = query_next(&q)) == 1) {
+		const struct id id = row_id(&q, 0),
+				*found = bsearch(&id, ids, *len, sizeof *ids, compare_ids);
+
+		is_found[found - ids] = true;
+		by_state[row_int(&q, 1)]++;
+	}
+	for (size_t i = 0; i < *len && rc == 0; i++)
+		if (!is_found[i])
+			left[left_len++] = ids[i];
+	memcpy(ids, left, left_len * sizeof *left);
+	*len = left_len;
+	return rc;
 }
 
-int sql_batch_states(struct sql *s, struct slice ids, uint32_t by_state[TASK_STATES])
+int sql_batch_states(struct sql *s, struct arena *a, struct slice bytes, uint32_t by_state[TASK_STATES])
 {
-	int rc = 0;
+	size_t len = bytes.len / ID_LEN;
+	struct id *ids = arena_alloc(a, len, sizeof *ids);
+	int rc = ids ? 0 : -ENOMEM;
 
 	memset(by_state, 0, TASK_STATES * sizeof *by_state);
-	for (size_t at = 0; at + ID_LEN <= ids.len && rc == 0; at += ID_LEN) {
-		enum task_state state;
-		struct id id;
-
-		memcpy(id.bytes, ids.data + at, ID_LEN);
-		rc = state_of(s, &id, &state);
-		if (rc == 0)
-			by_state[state]++;
-	}
+	if (rc < 0 || len == 0)
+		return rc;
+	memcpy(ids, bytes.data, len * sizeof *ids);
+	qsort(ids, len, sizeof *ids, compare_ids);
+	rc = count_states(s, "SELECT id, state FROM tasks WHERE id = /*pg:ANY*/ (?)", a, ids, &len, by_state);
+	if (rc == 0 && len > 0)
+		rc = count_states(s, "SELECT id, state FROM tombstones WHERE id = /*pg:ANY*/ (?)", a, ids,
+			&len, by_state);
+	by_state[TASK_QUEUED] += (uint32_t)len;
 	return rc;
 }
 
@@ -63,6 +84,12 @@ static uint32_t ended(const uint32_t by_state[TASK_STATES])
 	return n;
 }
 
+int sql_batch_lock(struct sql *s, const struct id *ids, size_t len)
+{
+	return sql_lock(
+		s, "SELECT 1 FROM batches WHERE id = /*pg:ANY*/ (?) /*pg:ORDER BY id FOR UPDATE*/", ids, len);
+}
+
 /*
  * Until now everything that ended was counted, also what the gateway could not say of whether it was accepted. From here
  * on only the accepted ones count, so those that ended before are counted afresh.
@@ -75,8 +102,10 @@ int sql_batch_seal(struct backend *b, struct arena *a, const struct id *id, cons
 	uint32_t by_state[TASK_STATES];
 	bool has_due = false;
 	struct query q;
-	int rc = sql_batch_states(s, ids, by_state);
+	int rc = sql_batch_lock(s, id, 1);
 
+	if (rc == 0)
+		rc = sql_batch_states(s, a, ids, by_state);
 	if (rc < 0)
 		return rc;
 	query_init(&q, s,
@@ -87,9 +116,22 @@ int sql_batch_seal(struct backend *b, struct arena *a, const struct id *id, cons
 	query_blob(&q, ids);
 	query_id(&q, id);
 	rc = query_run(&q);
-	if (rc < 0 || query_changes(&q) == 0 || ended(by_state) < len)
-		return rc;
-	return sql_end_release(s, a, id, now_ms, &has_due);
+	if (rc == 0)
+		rc = (int)query_changes(&q);
+	if (rc <= 0 || ended(by_state) < len)
+		return rc < 0 ? rc : 0;
+	return sql_end_release(s, a, id, 1, now_ms, &has_due);
+}
+
+/* One that ended. */
+struct item {
+	struct id batch;
+	const struct sql_end *end;
+};
+
+static int compare_items(const void *a, const void *b)
+{
+	return compare_ids(&((const struct item *)a)->batch, &((const struct item *)b)->batch);
 }
 
 static bool has_item(struct slice ids, const struct id *item)
@@ -100,29 +142,74 @@ static bool has_item(struct slice ids, const struct id *item)
 	return false;
 }
 
-int sql_batch_count_end(struct sql *s, struct arena *a, const struct id *batch, const struct id *item,
-	int64_t now_ms, bool *has_due)
+static size_t count_accepted(const struct query *q, const struct item *items, size_t len)
 {
-	bool counts, is_last;
+	bool is_sealed = row_int(q, 1) == 1;
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += !is_sealed || has_item(row_slice(q, 4), &items[i].end->id);
+	return n;
+}
+
+static int add_done(struct sql *s, const struct id *batch, size_t done)
+{
 	struct query q;
+
+	if (done == 0)
+		return 0;
+	query_init(&q, s, "UPDATE batches SET done = done + ? WHERE id = ?");
+	query_int(&q, (int64_t)done);
+	query_id(&q, batch);
+	return query_run(&q);
+}
+
+/* The batch of the first of these items, all of which are in it. */
+static int count_batch(struct sql *s, const struct item *items, size_t len, bool *is_complete)
+{
+	struct query q;
+	size_t done;
 	int rc;
 
-	query_init(&q, s, "SELECT sealed, total, done, ids FROM batches WHERE id = ?");
-	query_id(&q, batch);
+	query_init(&q, s, "SELECT id, sealed, total, done, ids FROM batches WHERE id = ? /*pg:FOR UPDATE*/");
+	query_id(&q, &items->batch);
 	rc = query_next(&q);
 	if (rc <= 0)
 		return rc;
-	counts = row_int(&q, 0) == 0 || has_item(row_slice(&q, 3), item);
-	is_last = row_int(&q, 0) == 1 && row_int(&q, 2) + 1 == row_int(&q, 1);
+	done = count_accepted(&q, items, len);
+	*is_complete = row_int(&q, 1) == 1 && done > 0 && row_int(&q, 3) + (int64_t)done == row_int(&q, 2);
 	query_done(&q);
-	if (!counts)
-		return 0;
-	query_init(&q, s, "UPDATE batches SET done = done + 1 WHERE id = ?");
-	query_id(&q, batch);
-	rc = query_run(&q);
-	if (rc < 0 || !is_last)
+	return add_done(s, &items->batch, done);
+}
+
+static int count_items(struct sql *s, struct arena *a, const struct item *items, size_t len)
+{
+	bool is_complete = false;
+	int rc = count_batch(s, items, len, &is_complete);
+
+	if (rc < 0 || !is_complete)
 		return rc;
-	return sql_end_release(s, a, batch, now_ms, has_due);
+	return sql_end_release(s, a, &items->batch, 1, items->end->now_ms, items->end->has_due);
+}
+
+int sql_batch_count_ends(struct sql *s, struct arena *a, const struct sql_end *ends, size_t len)
+{
+	struct item *items = arena_alloc(a, len, sizeof *items);
+	size_t items_len = 0, group;
+	int rc = items ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < len && rc == 0; i++)
+		if (!id_is_zero(&ends[i].batch))
+			items[items_len++] = (struct item){ends[i].batch, &ends[i]};
+	if (rc == 0 && items_len > 1)
+		qsort(items, items_len, sizeof *items, compare_items);
+	for (size_t i = 0; i < items_len && rc == 0; i += group) {
+		for (group = 1; i + group < items_len && compare_items(&items[i], &items[i + group]) == 0;
+			group++)
+			;
+		rc = count_items(s, a, &items[i], group);
+	}
+	return rc;
 }
 
 int sql_batch_is_complete(struct sql *s, const struct id *id, bool *found, bool *is_complete)
@@ -165,5 +252,5 @@ int sql_batch_get(struct backend *b, struct arena *a, const struct id *id, struc
 		.ids = row_copy(&q, 6, a),
 	};
 	query_done(&q);
-	return a->has_failed ? -ENOMEM : sql_batch_states(sql_of(b), out->batch.ids, out->by_state);
+	return a->has_failed ? -ENOMEM : sql_batch_states(sql_of(b), a, out->batch.ids, out->by_state);
 }

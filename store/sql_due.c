@@ -165,7 +165,7 @@ static int load_batch_counts(struct claiming *c, const struct id *batch, uint32_
 	if (rc == 1)
 		ids = row_copy(&q, 0, c->a);
 	query_done(&q);
-	return rc < 0 ? rc : sql_batch_states(c->s, ids, by_state);
+	return rc < 0 ? rc : sql_batch_states(c->s, c->a, ids, by_state);
 }
 
 /* Only the first run of a stored request still lacks what came before it. */

@@ -1,40 +1,75 @@
 /*
- * How a task ends and what follows from it: its deliveries become rows, its batch counts it, what waited for it becomes due
- * or is canceled with all that waits in turn. Chains can be long, so they are worked off a list and not by recursion.
+ * How tasks end and what follows from it: their deliveries become rows, their batches count them, what waited for them becomes
+ * due or is canceled with all that waits in turn. Chains can be long, so they are worked off turn by turn and not by
+ * recursion: all that ended in one turn is asked about at once.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "store/deliver.h"
 #include "store/sql.h"
 
+/* What waits for a task or a batch, and what it takes to end it. */
 struct waiting {
-	struct waiting *next;
-	struct id id;
-	struct slice tenant;
+	struct id id, waits_for, batch;
+	struct slice tenant, task, deliver;
 };
 
+struct waiting_list {
+	struct waiting *items;
+	size_t len, cap;
+};
+
+static int add_waiting(struct waiting_list *list, struct arena *a, const struct query *q)
+{
+	struct waiting *items = list->items;
+	size_t cap = list->cap ? 2 * list->cap : 16;
+
+	if (list->len == list->cap) {
+		items = arena_alloc(a, cap, sizeof *items);
+		if (!items)
+			return -ENOMEM;
+		if (list->len)
+			memcpy(items, list->items, list->len * sizeof *items);
+		list->items = items;
+		list->cap = cap;
+	}
+	items[list->len++] = (struct waiting){
+		.id = row_id(q, 0),
+		.tenant = row_copy(q, 1, a),
+		.waits_for = row_id(q, 2),
+		.batch = row_id(q, 3),
+		.deliver = row_copy(q, 4, a),
+		.task = row_copy(q, 5, a),
+	};
+	return a->has_failed ? -ENOMEM : 0;
+}
+
 /* Read to the end before anything is changed: a statement must not walk what another one moves. */
-static int list_waiting(struct sql *s, struct arena *a, const struct id *id, struct waiting **list)
+static int list_waiting(
+	struct sql *s, struct arena *a, const struct id *ids, size_t len, struct waiting_list *list)
 {
 	struct query q;
 	int rc;
 
-	query_init(&q, s, "SELECT id, tenant FROM tasks WHERE waits_for = ? AND is_waiting = 1");
-	query_id(&q, id);
+	*list = (struct waiting_list){0};
+	if (len == 0)
+		return 0;
+	query_init(&q, s,
+		"SELECT id, tenant, waits_for, batch, deliver, task FROM tasks "
+		"WHERE waits_for = /*pg:ANY*/ (?) AND is_waiting = 1 /*pg:ORDER BY id FOR UPDATE*/");
+	query_each(&q, ids, len);
 	while ((rc = query_next(&q)) == 1) {
-		struct waiting *w = arena_alloc(a, 1, sizeof *w);
-
-		if (!w) {
+		rc = add_waiting(list, a, &q);
+		if (rc < 0) {
 			query_done(&q);
-			return -ENOMEM;
+			return rc;
 		}
-		*w = (struct waiting){.next = *list, .id = row_id(&q, 0), .tenant = row_copy(&q, 1, a)};
-		*list = w;
 	}
 	return rc;
 }
 
-static int release_one(struct sql *s, const struct waiting *w, int64_t now_ms)
+static int release(struct sql *s, const struct waiting *w, int64_t now_ms)
 {
 	struct query q;
 	int rc;
@@ -50,14 +85,15 @@ static int release_one(struct sql *s, const struct waiting *w, int64_t now_ms)
 	return rc < 0 ? rc : sql_due_task(s, &w->id, w->tenant, 1, now_ms, now_ms);
 }
 
-int sql_end_release(struct sql *s, struct arena *a, const struct id *id, int64_t now_ms, bool *has_due)
+int sql_end_release(
+	struct sql *s, struct arena *a, const struct id *ids, size_t len, int64_t now_ms, bool *has_due)
 {
-	struct waiting *list = NULL;
-	int rc = list_waiting(s, a, id, &list);
+	struct waiting_list list;
+	int rc = list_waiting(s, a, ids, len, &list);
 
-	for (; list && rc == 0; list = list->next) {
+	for (size_t i = 0; i < list.len && rc == 0; i++) {
 		*has_due = true;
-		rc = release_one(s, list, now_ms);
+		rc = release(s, &list.items[i], now_ms);
 	}
 	return rc;
 }
@@ -71,37 +107,24 @@ struct reason {
 	int64_t now_ms;
 };
 
-/* 0 with *end filled, -ENOENT when there is no such unfinished row. */
-static int load_end(
-	struct sql *s, struct arena *a, const struct id *id, const struct reason *why, struct sql_end *end)
+static int make_end(struct sql *s, struct arena *a, const struct waiting *w, const struct reason *why,
+	struct sql_end *end)
 {
 	struct delivery *deliveries = NULL;
-	struct slice deliver, task;
-	struct query q;
 	int rc;
 
-	query_init(&q, s, "SELECT tenant, batch, deliver, task FROM tasks WHERE id = ? AND state < 3");
-	query_id(&q, id);
-	rc = query_next(&q);
-	if (rc <= 0)
-		return rc < 0 ? rc : -ENOENT;
 	*end = (struct sql_end){
-		.id = *id,
+		.id = w->id,
 		.state = why->state,
 		.now_ms = why->now_ms,
-		.tenant = row_copy(&q, 0, a),
-		.batch = row_id(&q, 1),
+		.tenant = w->tenant,
+		.batch = w->batch,
 	};
-	deliver = row_copy(&q, 2, a);
-	task = row_copy(&q, 3, a);
-	query_done(&q);
-	if (a->has_failed)
-		return -ENOMEM;
-	rc = deliver_select(deliver, why->state, a, &deliveries, &end->deliveries_len);
+	rc = deliver_select(w->deliver, why->state, a, &deliveries, &end->deliveries_len);
 	/* It was checked when it came; should it be broken all the same, the task must end nevertheless. */
 	if (rc == 0 || rc == -EBADMSG)
 		rc = sql_endpoints_choose(
-			s, a, end->tenant, task, why->state, &deliveries, &end->deliveries_len);
+			s, a, end->tenant, w->task, why->state, &deliveries, &end->deliveries_len);
 	end->deliveries = deliveries;
 	return rc;
 }
@@ -134,68 +157,126 @@ static int write_end(struct sql *s, const struct sql_end *end, const struct reas
 
 /* ---- what follows ---- */
 
-/* Everything but the cascade: what waited in vain is put on the list. */
-static int follow_one(
-	struct sql *s, struct arena *a, const struct sql_end *end, struct waiting **canceled, bool *has_due)
+static int write_rows(struct sql *s, const struct sql_end *end)
 {
 	int rc = 0;
 
 	if (end->deliveries_len > 0) {
-		*has_due = true;
+		*end->has_due = true;
 		rc = sql_due_deliveries(s, end);
 	}
 	if (rc == 0 && !end->is_new)
 		rc = sql_due_drop(s, &end->id, UINT32_MAX);
-	if (rc == 0 && !id_is_zero(&end->batch))
-		rc = sql_batch_count_end(s, a, &end->batch, &end->id, end->now_ms, has_due);
-	if (rc < 0)
-		return rc;
-	if (end->state == TASK_SUCCEEDED)
-		return sql_end_release(s, a, &end->id, end->now_ms, has_due);
-	return list_waiting(s, a, &end->id, canceled);
-}
-
-static int cancel_all(struct sql *s, struct arena *a, struct waiting *list, int64_t now_ms, bool *has_due)
-{
-	const struct reason why = {TASK_CANCELED, "previous_failed",
-		slice_text("the task that it waited for did not succeed"), now_ms};
-	int rc = 0;
-
-	while (list && rc == 0) {
-		struct waiting *w = list;
-		struct sql_end end;
-
-		list = w->next;
-		rc = load_end(s, a, &w->id, &why, &end);
-		if (rc == -ENOENT) {
-			rc = 0;
-			continue;
-		}
-		if (rc == 0)
-			rc = write_end(s, &end, &why);
-		if (rc == 0)
-			rc = follow_one(s, a, &end, &list, has_due);
-	}
 	return rc;
 }
 
-int sql_end_follow(struct sql *s, struct arena *a, const struct sql_end *end, bool *has_due)
+static int compare_ends(const void *a, const void *b)
 {
-	struct waiting *canceled = NULL;
-	int rc = follow_one(s, a, end, &canceled, has_due);
+	return memcmp(((const struct sql_end *)a)->id.bytes, ((const struct sql_end *)b)->id.bytes, ID_LEN);
+}
 
-	return rc < 0 ? rc : cancel_all(s, a, canceled, end->now_ms, has_due);
+/* What waited in vain ends too: these are the ends of the next turn. */
+static int cancel(struct sql *s, struct arena *a, const struct waiting *w, const struct sql_end *before,
+	struct sql_end *end)
+{
+	const struct reason why = {TASK_CANCELED, "previous_failed",
+		slice_text("the task that it waited for did not succeed"), before->now_ms};
+	int rc = make_end(s, a, w, &why, end);
+
+	end->has_due = before->has_due;
+	return rc < 0 ? rc : write_end(s, end, &why);
+}
+
+static int follow_waiting(
+	struct sql *s, struct arena *a, struct sql_end **ends, size_t *len, const struct waiting_list *list)
+{
+	struct sql_end *next = arena_alloc(a, list->len, sizeof *next);
+	size_t next_len = 0;
+	int rc = next ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < list->len && rc == 0; i++) {
+		const struct waiting *w = &list->items[i];
+		const struct sql_end *before = bsearch(
+			&(struct sql_end){.id = w->waits_for}, *ends, *len, sizeof **ends, compare_ends);
+
+		if (before->state == TASK_SUCCEEDED) {
+			*before->has_due = true;
+			rc = release(s, w, before->now_ms);
+		} else {
+			rc = cancel(s, a, w, before, &next[next_len++]);
+		}
+	}
+	*ends = next;
+	*len = next_len;
+	return rc;
+}
+
+static int take_turn(struct sql *s, struct arena *a, struct sql_end **ends, size_t *len)
+{
+	struct id *ids = arena_alloc(a, *len, sizeof *ids);
+	struct waiting_list list;
+	int rc = ids ? 0 : -ENOMEM;
+
+	if (rc == 0)
+		qsort(*ends, *len, sizeof **ends, compare_ends);
+	for (size_t i = 0; i < *len && rc == 0; i++) {
+		ids[i] = (*ends)[i].id;
+		rc = write_rows(s, &(*ends)[i]);
+	}
+	if (rc == 0)
+		rc = sql_batch_count_ends(s, a, *ends, *len);
+	if (rc == 0)
+		rc = list_waiting(s, a, ids, *len, &list);
+	return rc < 0 ? rc : follow_waiting(s, a, ends, len, &list);
+}
+
+int sql_end_follow(struct sql *s, struct arena *a, struct sql_end *ends, size_t len)
+{
+	int rc = 0;
+
+	while (len > 0 && rc == 0)
+		rc = take_turn(s, a, &ends, &len);
+	return rc;
+}
+
+/* 0 with *out filled, -ENOENT when there is no such unfinished row. */
+static int load_unfinished(struct sql *s, struct arena *a, const struct id *id, struct waiting *out)
+{
+	struct query q;
+	int rc;
+
+	query_init(&q, s,
+		"SELECT tenant, batch, deliver, task FROM tasks WHERE id = ? AND state < 3 /*pg:FOR UPDATE*/");
+	query_id(&q, id);
+	rc = query_next(&q);
+	if (rc == 1)
+		*out = (struct waiting){
+			.id = *id,
+			.tenant = row_copy(&q, 0, a),
+			.batch = row_id(&q, 1),
+			.deliver = row_copy(&q, 2, a),
+			.task = row_copy(&q, 3, a),
+		};
+	query_done(&q);
+	if (rc <= 0)
+		return rc < 0 ? rc : -ENOENT;
+	return a->has_failed ? -ENOMEM : 0;
 }
 
 int sql_end_task(struct sql *s, struct arena *a, const struct id *id, enum task_state state,
 	const char *error_type, struct slice message, int64_t now_ms)
 {
 	const struct reason why = {state, error_type, message, now_ms};
+	struct waiting task;
 	struct sql_end end;
 	bool has_due = false;
-	int rc = load_end(s, a, id, &why, &end);
+	int rc = load_unfinished(s, a, id, &task);
 
 	if (rc == 0)
-		rc = write_end(s, &end, &why);
-	return rc < 0 ? rc : sql_end_follow(s, a, &end, &has_due);
+		rc = make_end(s, a, &task, &why, &end);
+	if (rc < 0)
+		return rc;
+	end.has_due = &has_due;
+	rc = write_end(s, &end, &why);
+	return rc < 0 ? rc : sql_end_follow(s, a, &end, 1);
 }

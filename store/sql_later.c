@@ -28,11 +28,10 @@ static int64_t sweep_at(const struct sql *s, const struct store_later *t)
 					   : lifetime_of_id(&s->lifetime, &t->waits_for);
 }
 
-/* 1, or 0 when it is there already. */
-static int insert_row(struct sql *s, const struct store_later *t)
+/* *made: 0 when it is there already; known once settled. */
+static int insert_row(struct sql *s, const struct store_later *t, int64_t *made)
 {
 	struct query q;
-	int rc;
 
 	query_init(&q, s,
 		"INSERT INTO tasks (id, tenant, task, state, attempt, rank, seq, rev, created_at, due_at, started_at, "
@@ -52,8 +51,7 @@ static int insert_row(struct sql *s, const struct store_later *t)
 	query_id(&q, &t->batch);
 	query_id(&q, &t->retry_of);
 	query_text(&q, deliver_of(t->request));
-	rc = query_run(&q);
-	return rc < 0 ? rc : (int)query_changes(&q);
+	return query_run_into(&q, made);
 }
 
 static int keep_request(struct sql *s, const struct store_later *t)
@@ -77,27 +75,24 @@ static int catch_up(struct sql *s, struct arena *a, const struct store_later *t)
 		rc = sql_batch_is_complete(s, &t->waits_for, &found, &is_complete);
 		return rc < 0 || !is_complete
 			       ? rc
-			       : sql_end_release(s, a, &t->waits_for, t->created_at_ms, &has_due);
+			       : sql_end_release(s, a, &t->waits_for, 1, t->created_at_ms, &has_due);
 	}
 	rc = sql_task_load(s, a, &t->waits_for, 0, &previous);
 	if (rc < 0 || previous.presence == STORE_ABSENT || !task_state_is_terminal(previous.state))
 		return rc;
 	if (previous.presence == STORE_PRESENT && previous.state == TASK_SUCCEEDED)
-		return sql_end_release(s, a, &t->waits_for, t->created_at_ms, &has_due);
+		return sql_end_release(s, a, &t->waits_for, 1, t->created_at_ms, &has_due);
 	rc = sql_end_task(s, a, &t->id, TASK_CANCELED, "previous_failed",
 		slice_text("the task that it waited for did not succeed"), t->created_at_ms);
 	/* Inserted again, it may have ended long since. */
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int insert_one(struct sql *s, const struct store_later *t)
+/* What is there already was said twice, and is done once. */
+static int insert_rest(struct sql *s, const struct store_later *t)
 {
-	int rc = insert_row(s, t);
+	int rc = keep_request(s, t);
 
-	/* Said twice, done once. */
-	if (rc <= 0)
-		return rc;
-	rc = keep_request(s, t);
 	if (rc == 0)
 		rc = sql_task_changed(s, &t->id);
 	if (rc == 0 && t->waits == STORE_WAITS_NOT)
@@ -106,13 +101,49 @@ static int insert_one(struct sql *s, const struct store_later *t)
 }
 
 /* First all of them, as a chain may name a later one of the same call as the one to wait for. */
+static int insert_all(struct sql *s, struct arena *a, const struct store_later *tasks, size_t len)
+{
+	int64_t *made = arena_alloc(a, len, sizeof *made);
+	int rc = made ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < len && rc == 0; i++)
+		rc = insert_row(s, &tasks[i], &made[i]);
+	if (rc == 0)
+		rc = sql_settle(s);
+	for (size_t i = 0; i < len && rc == 0; i++)
+		if (made[i])
+			rc = insert_rest(s, &tasks[i]);
+	return rc;
+}
+
+static size_t awaited(const struct store_later *tasks, size_t len, enum store_wait waits, struct id *ids)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		if (tasks[i].waits == waits)
+			ids[n++] = tasks[i].waits_for;
+	return n;
+}
+
+/* What these wait for ends before this, or after. */
+static int hold_awaited(struct sql *s, const struct store_later *tasks, size_t len, struct id *ids)
+{
+	int rc = sql_lock_tasks(s, ids, awaited(tasks, len, STORE_WAITS_TASK, ids));
+
+	return rc < 0 ? rc : sql_batch_lock(s, ids, awaited(tasks, len, STORE_WAITS_BATCH, ids));
+}
+
 int sql_later_insert(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len)
 {
 	struct sql *s = sql_of(b);
-	int rc = 0;
+	struct id *ids = arena_alloc(a, len, sizeof *ids);
+	int rc = ids ? sql_lock_chains(s, ids, awaited(tasks, len, STORE_WAITS_TASK, ids), true) : -ENOMEM;
 
-	for (size_t i = 0; i < len && rc == 0; i++)
-		rc = insert_one(s, &tasks[i]);
+	if (rc == 0)
+		rc = insert_all(s, a, tasks, len);
+	if (rc == 0)
+		rc = hold_awaited(s, tasks, len, ids);
 	for (size_t i = 0; i < len && rc == 0; i++)
 		if (tasks[i].waits != STORE_WAITS_NOT)
 			rc = catch_up(s, a, &tasks[i]);
@@ -133,9 +164,9 @@ static const char *const undo[] = {
 
 int sql_later_undo(struct backend *b, const struct id *ids, size_t len)
 {
-	int rc = 0;
+	int rc = sql_lock_tasks(sql_of(b), ids, len);
 
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0; i < len && rc == 0; i++) {
 		for (size_t j = 0; j < sizeof undo / sizeof *undo && rc == 0; j++) {
 			struct query q;
 
@@ -155,14 +186,14 @@ static int is_being_published(struct sql *s, const struct id *id, int64_t now_ms
 	struct query q;
 	int rc;
 
+	/* Whoever is about to lease one holds it: its owner is read when he has done so. */
 	query_init(&q, s,
-		"SELECT 1 FROM due WHERE task_id = ? AND channel = 'task' AND owner IS NOT NULL AND ready_at > ?");
+		"SELECT owner, ready_at FROM due WHERE task_id = ? AND channel = 'task' /*pg:ORDER BY row FOR UPDATE*/");
 	query_id(&q, id);
-	query_int(&q, now_ms);
-	rc = query_next(&q);
-	*out = rc == 1;
-	query_done(&q);
-	return rc < 0 ? rc : 0;
+	*out = false;
+	while ((rc = query_next(&q)) == 1)
+		*out |= !row_is_null(&q, 0) && row_int(&q, 1) > now_ms;
+	return rc;
 }
 
 int sql_task_cancel(
@@ -171,8 +202,10 @@ int sql_task_cancel(
 	struct sql *s = sql_of(b);
 	struct store_task t;
 	bool is_leased = false;
-	int rc = sql_task_load(s, a, id, 0, &t);
+	int rc = sql_lock_tasks(s, id, 1);
 
+	if (rc == 0)
+		rc = sql_task_load(s, a, id, 0, &t);
 	if (rc == 0)
 		rc = is_being_published(s, id, now_ms, &is_leased);
 	if (rc < 0)

@@ -1,6 +1,6 @@
 /*
  * What the store does in a second: events applied (256 a call, small results), single writes grouped by themselves, point
- * reads. Prints one line each; takes the folder to work in as its argument.
+ * reads. Prints one line each; takes the folder to work in, or the URL of an empty database, as its argument.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,10 +140,13 @@ int main(int argc, char **argv)
 	size_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 200000;
 
 	if (argc < 2) {
-		fprintf(stderr, "usage: store_bench FOLDER [EVENTS]\n");
+		fprintf(stderr, "usage: store_bench FOLDER|URL [EVENTS]\n");
 		return 2;
 	}
-	snprintf(url, sizeof url, "sqlite:%s/store_bench.db", argv[1]);
+	if (strchr(argv[1], ':'))
+		snprintf(url, sizeof url, "%s", argv[1]);
+	else
+		snprintf(url, sizeof url, "sqlite:%s/store_bench.db", argv[1]);
 	id_minter_init(&b.minter, &key, random_u32());
 	b.ids = calloc(n, sizeof *b.ids);
 	if (!b.ids || loop_new(&b.loop) < 0 || store_new(b.loop, &opt, why, sizeof why, &b.store) < 0) {

@@ -84,8 +84,8 @@ void postgres_server_url(char *out, unsigned long len, const char *database)
 	snprintf(out, len, "%s%s", server.url, database);
 }
 
-void postgres_server_url_as(char *out, unsigned long len, const char *role, const char *password, int port,
-	const char *database)
+void postgres_server_url_as(
+	char *out, unsigned long len, const char *role, const char *password, int port, const char *database)
 {
 	snprintf(out, len, "postgresql://%s:%s@127.0.0.1:%d/%s", role, password, port, database);
 }

@@ -13,8 +13,8 @@ int postgres_server_pid(void);
 /* The URL of this database, as store.url wants it. */
 void postgres_server_url(char *out, unsigned long len, const char *database);
 /* The same with another server's address, role and password: a proxy, a role with fewer rights. */
-void postgres_server_url_as(char *out, unsigned long len, const char *role, const char *password, int port,
-	const char *database);
+void postgres_server_url_as(
+	char *out, unsigned long len, const char *role, const char *password, int port, const char *database);
 /* kill -9, or an orderly stop; start brings it back, with its data and its port. */
 void postgres_server_kill(void);
 void postgres_server_stop(void);
