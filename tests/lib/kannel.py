@@ -1,11 +1,11 @@
 """A private Kannel: bearerbox, smsbox and a fake SMS centre that tells what got there."""
 import collections
 import re
-import subprocess
 import urllib.parse
 import urllib.request
 
 from lib.ports import free_port, is_open
+from lib.service import spawn
 from lib.wait import eventually
 
 # `text` is what the telephone shows and `coding` "gsm" or "ucs2"; of a part of several the centre tells no coding, `text`
@@ -80,8 +80,7 @@ class Kannel:
         self._processes.clear()
 
     def _start(self, name, *command):
-        with open(self.folder / f"{name}.out", "wb") as out:
-            self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder))
+        self._processes.append(spawn(command, self.folder / f"{name}.out", cwd=self.folder))
 
     def _is_up(self):
         query = urllib.parse.urlencode({"password": PASSWORD})
