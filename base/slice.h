@@ -42,6 +42,22 @@ static inline bool slice_is_text(struct slice s, const char *text)
 	return slice_is_equal(s, slice_text(text));
 }
 
+/* For tables and shares: not for what somebody may want to collide. FNV-1a. */
+#define SLICE_HASH_INIT UINT32_C(2166136261)
+static inline uint32_t slice_hash_byte(uint32_t hash, uint8_t byte)
+{
+	return (hash ^ byte) * UINT32_C(16777619);
+}
+
+static inline uint32_t slice_hash(struct slice s)
+{
+	uint32_t hash = SLICE_HASH_INIT;
+
+	for (size_t i = 0; i < s.len; i++)
+		hash = slice_hash_byte(hash, s.data[i]);
+	return hash;
+}
+
 /* For printf's "%.*s": SLICE_ARG(s) gives both arguments. Only for text known to be printable. */
 #define SLICE_ARG(s) (int)(s).len, (const char *)(s).data
 

@@ -58,6 +58,7 @@ struct delivery {
 	struct signature_keys *own_keys; /* of its endpoint; NULL: those of the options */
 	enum task_state state;
 	int64_t finished_at_ms;
+	uint32_t party; /* its tenant, to whom names that hang are put down */
 	char url[URL_MAX + 1];
 	struct buf body;
 };
@@ -179,6 +180,7 @@ static int start_call(struct delivery *d)
 		.timeout_ms = d->channel->options->timeout_ms,
 		.response_max = CHANNEL_RESPONSE_MAX,
 		.want_headers = wanted_headers,
+		.party = d->party,
 	};
 	struct message_headers headers;
 	struct http_call *call;
@@ -330,6 +332,7 @@ static int prepare(struct delivery *d, const struct store_due *due, const char *
 	*why = "its message is too large";
 	d->state = due->task.state;
 	d->finished_at_ms = due->task.finished_at_ms;
+	d->party = slice_hash(due->task.tenant);
 	rc = message_render(&due->task, &d->body);
 	return rc == -EMSGSIZE ? -EINVAL : rc;
 }

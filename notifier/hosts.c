@@ -82,13 +82,9 @@ size_t hosts_len(const struct hosts *t)
 
 /* ---- the table ---- */
 
-static size_t bucket_of(const uint8_t *data, size_t len)
+static size_t bucket_of(struct slice origin)
 {
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ data[i]) * 16777619u;
-	return hash % BUCKETS;
+	return slice_hash(origin) % BUCKETS;
 }
 
 static bool is_idle(const struct host *h)
@@ -98,7 +94,7 @@ static bool is_idle(const struct host *h)
 
 static void forget(struct hosts *t, struct host *h)
 {
-	struct host **at = &t->buckets[bucket_of(h->origin, h->origin_len)];
+	struct host **at = &t->buckets[bucket_of(slice_of(h->origin, h->origin_len))];
 
 	while (*at != h)
 		at = &(*at)->next;
@@ -125,7 +121,7 @@ static bool make_room(struct hosts *t)
 
 static struct host *find(const struct hosts *t, struct slice origin)
 {
-	struct host *h = t->buckets[bucket_of(origin.data, origin.len)];
+	struct host *h = t->buckets[bucket_of(origin)];
 
 	while (h && !slice_is_equal(slice_of(h->origin, h->origin_len), origin))
 		h = h->next;
@@ -153,7 +149,7 @@ static struct host *find_or_add(struct hosts *t, struct slice origin)
 	h->origin_len = origin.len;
 	h->trust = first_trust(t);
 	memcpy(h->origin, origin.data, origin.len);
-	bucket = bucket_of(origin.data, origin.len);
+	bucket = bucket_of(origin);
 	h->next = t->buckets[bucket];
 	t->buckets[bucket] = h;
 	t->len++;

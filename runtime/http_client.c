@@ -33,6 +33,7 @@ struct http_call {
 	enum call_state state;
 	bool is_name;	    /* the host is to be looked up */
 	bool is_looking_up; /* counts in client->lookups */
+	struct lookup lookup;
 	bool is_refused;    /* by may_connect */
 	bool is_allowed;    /* by may_connect, for one address at least */
 	bool is_too_large;
@@ -44,7 +45,8 @@ struct http_client {
 	struct event *queue; /* sees to the calls that wait for a look-up */
 	CURLM *multi;
 	struct http_call *first, *last;
-	size_t lookups, queued;
+	struct lookups lookups;
+	size_t queued;
 	unsigned depth; /* of our functions on the stack that call users or still use the client afterwards */
 	bool is_freed;
 	bool (*may_connect)(const struct sockaddr *addr, void *arg);
@@ -137,7 +139,7 @@ static void end_lookup(struct http_call *call)
 	if (!call->is_looking_up)
 		return;
 	call->is_looking_up = false;
-	call->client->lookups--;
+	lookups_remove(&call->client->lookups, &call->lookup);
 	/* Not here: this may be inside curl. */
 	if (call->client->queued > 0)
 		timer_arm(call->client->queue, 0);
@@ -145,7 +147,7 @@ static void end_lookup(struct http_call *call)
 
 static bool may_run(const struct http_call *call)
 {
-	return !call->is_name || call->client->lookups < HTTP_LOOKUPS_MAX;
+	return !call->is_name || lookups_has_room(&call->client->lookups, &call->lookup);
 }
 
 static int run_call(struct http_call *call)
@@ -157,7 +159,8 @@ static int run_call(struct http_call *call)
 		return -ENOMEM;
 	call->state = CALL_RUNNING;
 	call->is_looking_up = call->is_name;
-	call->client->lookups += call->is_name;
+	if (call->is_name)
+		lookups_add(&call->client->lookups, &call->lookup);
 	return 0;
 }
 
@@ -693,6 +696,7 @@ int http_call_start(struct http_client *c, const struct http_request *r, http_do
 	call->started_ms = clock_mono_ms();
 	buf_init(&call->body, r->response_max);
 	rc = prepare(call, r);
+	call->lookup = lookup_of(slice_text(call->host), r->party);
 	if (rc == 0 && may_run(call))
 		rc = run_call(call);
 	if (rc < 0) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "runtime/lookups.h"
 #include "runtime/loop.h"
 
 struct http_client;
@@ -39,8 +40,8 @@ void http_client_free(struct http_client *c);
 #define HTTP_WANT_MAX	   4
 #define HTTP_WANT_NAME_MAX 63	       /* bytes of a wanted header's name */
 #define HTTP_HEADERS_MAX   (64 * 1024) /* bytes of a response's head; passing it is HTTP_FAILED */
-#define HTTP_LOOKUPS_MAX \
-	32 /* calls that may be looking a name up; the next ones wait, inside their timeout */
+/* Calls that may be looking a name up, fewer of one domain or party (runtime/lookups.h); the next ones wait, inside their timeout. */
+#define HTTP_LOOKUPS_MAX LOOKUPS_MAX
 
 struct http_request {
 	const char *method; /* HEAD, GET, POST, PUT, PATCH, DELETE or another token in capitals */
@@ -56,6 +57,7 @@ struct http_request {
 	size_t response_max; /* bytes of the body; passing it ends the call with HTTP_TOO_LARGE */
 	/* Response headers wanted in the outcome, NULL terminated, e.g. "retry-after"; at most HTTP_WANT_MAX; copied. */
 	const char *const *want_headers;
+	uint32_t party; /* a number for whoever it is made for, who has only a share of the look-ups; 0: nobody */
 };
 
 enum http_result {

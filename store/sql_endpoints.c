@@ -260,15 +260,6 @@ struct sql_endpoints {
 	struct subscribers *buckets[BUCKETS];
 };
 
-static size_t bucket_of(struct slice tenant)
-{
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < tenant.len; i++)
-		hash = (hash ^ tenant.data[i]) * 16777619u;
-	return hash % BUCKETS;
-}
-
 static int make_target(struct slice url, struct arena *a, struct slice *out)
 {
 	json_t *target = json_pack("{s:s%}", "url", (const char *)url.data, url.len);
@@ -327,7 +318,7 @@ static int find_subscribers(struct sql *s, struct arena *a, struct slice tenant,
 	if (!s->endpoints && !(s->endpoints = arena_alloc(a, 1, sizeof *s->endpoints)))
 		return -ENOMEM;
 	s->endpoints_of = s->base.transaction;
-	bucket = &s->endpoints->buckets[bucket_of(tenant)];
+	bucket = &s->endpoints->buckets[slice_hash(tenant) % BUCKETS];
 	for (struct subscribers *set = *bucket; set; set = set->next) {
 		if (slice_is_equal(set->tenant, tenant)) {
 			*out = set;

@@ -1057,6 +1057,33 @@ static void a_resolver_that_hangs_holds_up_nobody_else(void **state)
 	done(&o);
 }
 
+static void a_party_whose_names_hang_leaves_look_ups_to_others(void **state)
+{
+	enum { CALLS = HTTP_LOOKUPS_MAX + 1 };
+	struct fixture *f = *state;
+	struct http_request r = get(f, "");
+	struct outcome o[CALLS] = {0};
+
+	set_resolver(true);
+	for (uint32_t i = 0; i < CALLS; i++) {
+		snprintf(f->url, sizeof f->url, "http://p%u.slow:%d/ok", i, f->server.port);
+		r.party = i < HTTP_LOOKUPS_MAX ? 7 : 8;
+		start(f, &r, &o[i]);
+	}
+	f->waiting = MANY;
+	run_for(f, 200);
+	assert_int_equal(count_look_ups(), LOOKUPS_PARTY_MAX + 1);
+	f->waiting = CALLS;
+	set_resolver(false);
+	run(f);
+	for (int i = 0; i < CALLS; i++) {
+		assert_answered(&o[i], 200, "hello");
+		done(&o[i]);
+	}
+	while (count_look_ups() > 0)
+		usleep(1000);
+}
+
 static void more_names_than_look_ups_are_all_called(void **state)
 {
 	enum { CALLS = HTTP_LOOKUPS_MAX * 4 };
@@ -1335,6 +1362,7 @@ int main(void)
 		TEST(an_allowed_address_is_asked_about_for_every_call),
 		TEST(one_allowed_address_of_a_name_is_enough),
 		TEST(a_resolver_that_hangs_holds_up_nobody_else),
+		TEST(a_party_whose_names_hang_leaves_look_ups_to_others),
 		TEST(more_names_than_look_ups_are_all_called),
 		TEST(many_calls_at_once_all_end),
 		TEST(a_cancelled_call_has_no_callback),
