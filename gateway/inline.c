@@ -1,15 +1,13 @@
 #include "gateway/inline.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <search.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "gateway/own_queue.h"
 #include "proto/topology.h"
 #include "runtime/clock.h"
-#include "service/topology.h"
 
 struct inline_call {
 	LIST_ENTRY(inline_call) link;
@@ -213,41 +211,6 @@ int inline_call_start(struct inline_lane *lane, const struct inline_request *r, 
 
 /* ---- the reply queue ---- */
 
-/* Only letters, digits and "_.-" may stand in it. */
-static void to_name(const char *instance, char *out, size_t size)
-{
-	snprintf(out, size, "%s", instance);
-	for (char *c = out; *c; c++)
-		if (!isalnum((unsigned char)*c) && *c != '_' && *c != '-')
-			*c = '.';
-}
-
-/* The digits at the end of the name become the mark for fresh ones. */
-static void make_fresh(char *name)
-{
-	enum { DIGITS = 8 };
-	size_t len = strlen(name);
-
-	if (len > DIGITS)
-		strcpy(name + len - DIGITS, "%");
-}
-
-static int declare(struct inline_lane *lane, char queue[TOPOLOGY_NAME_MAX])
-{
-	struct topology_item items[TOPOLOGY_ITEMS_MAX];
-	char instance[NAME_MAX_LEN + 1];
-	size_t len;
-
-	to_name(lane->service->instance, instance, sizeof instance);
-	len = topology_gateway(instance, 0, items);
-	for (size_t i = 0; i < len; i++) {
-		make_fresh(items[i].name);
-		make_fresh(items[i].key);
-	}
-	snprintf(queue, TOPOLOGY_NAME_MAX, "%s", items[0].name);
-	return service_declare(lane->service->consume, items, len);
-}
-
 static int consume(struct inline_lane *lane, const char *queue)
 {
 	struct broker_consumer_options opt = {
@@ -274,7 +237,7 @@ int inline_lane_new(struct service *service, struct inline_lane **out)
 	lane->service = service;
 	LIST_INIT(&lane->waiting);
 	LIST_INIT(&lane->ended);
-	rc = declare(lane, queue);
+	rc = own_queue_declare(service, topology_gateway, queue);
 	if (rc == 0)
 		rc = consume(lane, queue);
 	if (rc < 0) {
