@@ -7,10 +7,12 @@
 #include "gateway/cancel.h"
 #include "gateway/deliveries.h"
 #include "gateway/endpoints.h"
+#include "gateway/events.h"
 #include "gateway/inline.h"
 #include "gateway/keys.h"
 #include "gateway/known.h"
 #include "gateway/list.h"
+#include "gateway/live.h"
 #include "gateway/metrics.h"
 #include "gateway/poll.h"
 #include "gateway/question.h"
@@ -20,10 +22,12 @@
 #include "gateway/retry.h"
 #include "gateway/route.h"
 #include "gateway/run.h"
+#include "gateway/sse.h"
 #include "gateway/tasks.h"
 #include "gateway/waiter.h"
 #include "proto/topology.h"
 #include "runtime/clock.h"
+#include "service/live_out.h"
 #include "service/topology.h"
 #include "store/lifetime.h"
 
@@ -41,6 +45,11 @@ static void get_result(struct call *call, void *arg)
 	poll_start(arg, call, call_segment(call, "id"), &result_view);
 }
 
+static void get_events(struct call *call, void *arg)
+{
+	events_of_task(arg, call, call_segment(call, "id"));
+}
+
 static void delete_task(struct call *call, void *arg)
 {
 	cancel_task(arg, call, call_segment(call, "id"));
@@ -52,6 +61,8 @@ static const struct endpoint endpoints[] = {
 	{CALL_GET, "/v1/tasks/{id}", get_status, 0},
 	{CALL_DELETE, "/v1/tasks/{id}", delete_task, ENDPOINT_BARE},
 	{CALL_GET, "/v1/tasks/{id}/result", get_result, 0},
+	{CALL_GET, "/v1/tasks/{id}/events", get_events, 0},
+	{CALL_GET, "/v1/events", events_of_tenant, 0},
 	{CALL_POST, "/v1/tasks/{id}/retry", retry_task, ENDPOINT_SUBMIT | ENDPOINT_BARE},
 	{CALL_GET, "/v1/tasks/{id}/deliveries", deliveries_of_task, ENDPOINT_BARE},
 	{CALL_GET, "/v1/deliveries/{id}", deliveries_get, ENDPOINT_BARE},
@@ -177,10 +188,13 @@ static void gateway_free(void *self)
 	if (!g)
 		return;
 	server_free(g->server);
+	sse_group_free(g->sse);
 	waiters_free(g->waiters);
 	inline_lane_free(g->lane);
 	routes_free(g->routes);
 	store_free(g->store);
+	live_out_free(g->live_out);
+	live_free(g->live);
 	questions_free(g->questions);
 	known_free(g->known);
 	if (g->keys_timer)
@@ -232,7 +246,18 @@ static void collect(void *arg)
 {
 	struct gateway *g = arg;
 
-	metrics_set(g->service->metrics, GATEWAY_WAITERS, (double)waiters_count(g->waiters));
+	struct metrics *m = g->service->metrics;
+	struct live_stats live;
+
+	live_stats(g->live, &live);
+	metrics_set(m, GATEWAY_WAITERS, (double)waiters_count(g->waiters));
+	metrics_set(m, GATEWAY_EVENT_STREAMS, (double)sse_group_count(g->sse));
+	metrics_set(m, GATEWAY_FOLLOWERS, (double)live.followers);
+	metrics_set(m, GATEWAY_LIVE_UP, live.is_connected);
+	metrics_set(m, GATEWAY_LIVE_SHARDS, (double)live.shards);
+	metrics_set(m, GATEWAY_LIVE_EVENTS, (double)live.events);
+	metrics_set(m, GATEWAY_LIVE_GAPS, (double)live.gaps);
+	metrics_set(m, GATEWAY_LIVE_READS, (double)live.reads);
 }
 
 static int start_server(struct gateway *g)
@@ -250,6 +275,27 @@ static int start_server(struct gateway *g)
 	if (rc == 0)
 		rc = routes_new(g, &g->routes);
 	return rc < 0 ? rc : server_start(g->server);
+}
+
+static int start_live(struct gateway *g)
+{
+	struct loop *loop = g->service->loop;
+	size_t waiters = (size_t)g->options->limits.waiters;
+	const struct live_config config = {
+		.service = g->service,
+		.store = g->store,
+		.followers_max = (size_t)g->options->limits.followers + waiters,
+		.lifetime_ms = gateway_lifetime_ms(g),
+	};
+	int rc = live_out_new(g->service, g->store, &g->live_out);
+
+	if (rc == 0)
+		rc = live_new(&config, &g->live);
+	if (rc == 0)
+		rc = waiters_new(loop, g->live, waiters, &g->waiters);
+	if (rc == 0)
+		rc = sse_group_new(loop, g->service->metrics, &g->sse);
+	return rc;
 }
 
 static int start_parts(struct gateway *g)
@@ -273,8 +319,7 @@ static int start_parts(struct gateway *g)
 	health_set(g->service->health, "ids", false, "waiting for the keys in the store");
 	if ((rc = service_store_new(g->service, on_store_state, g, &g->store)) < 0)
 		return rc;
-	rc = waiters_new(g->service->loop, g->store, (size_t)g->options->limits.waiters, &g->waiters);
-	if (rc < 0)
+	if ((rc = start_live(g)) < 0)
 		return rc;
 	metrics_on_collect(g->service->metrics, collect, g);
 	return start_server(g);

@@ -13,8 +13,11 @@
 
 struct inline_lane;
 struct known;
+struct live;
+struct live_out;
 struct questions;
 struct routes;
+struct sse_group;
 struct waiters;
 
 struct gateway {
@@ -25,7 +28,10 @@ struct gateway {
 	struct ids ids;
 	struct known *known;
 	struct questions *questions;
+	struct live_out *live_out; /* tells what this gateway writes itself */
+	struct live *live;
 	struct waiters *waiters;
+	struct sse_group *sse;
 	struct inline_lane *lane;
 	struct routes *routes;
 	struct ws_context sockets;

@@ -18,6 +18,13 @@ enum gateway_metric {
 	GATEWAY_SYNC_SECONDS,		    /* outcome */
 	GATEWAY_WAITERS,		    /* gauge: calls that wait for a task to change or end */
 	GATEWAY_WEBSOCKETS,		    /* gauge */
+	GATEWAY_EVENT_STREAMS,		    /* gauge */
+	GATEWAY_FOLLOWERS,		    /* gauge */
+	GATEWAY_LIVE_UP,		    /* gauge */
+	GATEWAY_LIVE_SHARDS,		    /* gauge */
+	GATEWAY_LIVE_EVENTS,
+	GATEWAY_LIVE_GAPS,
+	GATEWAY_LIVE_READS,
 	GATEWAY_METRICS_END,
 };
 #define GATEWAY_METRICS (GATEWAY_METRICS_END - SERVICE_METRICS)

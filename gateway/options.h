@@ -24,6 +24,7 @@ struct gateway_limits {
 	int64_t connections;
 	int64_t in_flight; /* calls that wait for broker, store or a sync result */
 	int64_t waiters;   /* calls that wait for a task to change or to end */
+	int64_t followers; /* tasks that live connections follow, each of them counted */
 	int64_t publish_timeout_ms;
 	int64_t sync_timeout_ms;
 	int64_t head_timeout_ms;  /* from the first byte of a request to the end of its head */

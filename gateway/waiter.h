@@ -1,21 +1,20 @@
 /*
- * Calls that wait for a task to change or to end: one timer asks the store whether anything changed at all, and only then
- * are the tasks read that somebody waits for, many at once.
+ * Calls that wait for a task to change or to end: followers of the hub (live.h) with a time limit.
  */
 #ifndef GATEWAY_WAITER_H
 #define GATEWAY_WAITER_H
 
+#include "gateway/live.h"
 #include "runtime/loop.h"
-#include "store/store.h"
 
 struct waiters;
 struct waiter;
 
-/* Borrows: loop and store. */
-int waiters_new(struct loop *loop, struct store *store, size_t max, struct waiters **out);
-/* Waiters that are left end without a callback. */
+/* Borrows: loop and live. */
+int waiters_new(struct loop *loop, struct live *live, size_t max, struct waiters **out);
+/* Before the hub. Waiters that are left end without a callback. */
 void waiters_free(struct waiters *w);
-/* Ends all with a callback; whoever is added from now on ends at once. */
+/* Ends all with a callback, soon; and so does whoever is added from now on. */
 void waiters_stop(struct waiters *w);
 size_t waiters_count(const struct waiters *w);
 

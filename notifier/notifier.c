@@ -8,6 +8,7 @@
 #include "notifier/metrics.h"
 #include "notifier/options.h"
 #include "notifier/sweep.h"
+#include "service/live_out.h"
 
 enum { DRAIN_MS = 20000 };
 
@@ -44,6 +45,7 @@ static const struct metric_definition metrics[] = {
 struct notifier {
 	struct service *service;
 	struct store *store;
+	struct live_out *live_out;
 	struct inbox *inbox;
 	struct due *due;
 	struct sweep *sweep;
@@ -80,6 +82,7 @@ static void notifier_free(void *self)
 	if (!n)
 		return;
 	store_free(n->store);
+	live_out_free(n->live_out);
 	sweep_free(n->sweep);
 	due_free(n->due);
 	inbox_free(n->inbox);
@@ -97,6 +100,8 @@ static int notifier_start(struct service *s, const void *options, void **self)
 		goto out;
 	n->service = s;
 	if ((rc = service_store_new(s, on_store_state, n, &n->store)) < 0)
+		goto out;
+	if ((rc = live_out_new(s, n->store, &n->live_out)) < 0)
 		goto out;
 	if ((rc = inbox_new(s, n->store, &hooks, &n->inbox)) < 0)
 		goto out;

@@ -36,6 +36,8 @@ void status_render_links(const struct id *id, struct buf *out)
 	json_out_open(out, "links", '{');
 	link_to(out, "self", id, "");
 	link_to(out, "result", id, "/result");
+	link_to(out, "events", id, "/events");
+	link_to(out, "ws", id, "/ws");
 	json_out_close(out, '}');
 }
 
