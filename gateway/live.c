@@ -465,7 +465,13 @@ int live_follow(struct live *l, const struct id *id, uint64_t seen, live_cb *cb,
 
 static char *copy(struct slice text)
 {
-	return strndup((const char *)text.data, text.len);
+	char *out = malloc(text.len + 1);
+
+	if (!out)
+		return NULL;
+	memcpy(out, text.data, text.len);
+	out[text.len] = '\0';
+	return out;
 }
 
 /* One that comes to a shard that is bound already need not wait to be told so. */

@@ -205,9 +205,6 @@ static int check_route(const void *value, char *why, size_t why_len)
 	if (purposes != 1)
 		return refuse(why, why_len,
 			"must have exactly one of task, tasks, status_of, result_of and live_of");
-	if (is_given(r->live_of))
-		return refuse(
-			why, why_len, "live_of is not available in this version: use status_of and poll");
 	if (reads && (r->mode == ROUTE_SYNC || r->reply.status || r->reply.body || r->deliver))
 		return refuse(why, why_len, "mode, reply and deliver are for routes with a task");
 	if (r->mode == ROUTE_SYNC && r->deliver)
@@ -218,7 +215,8 @@ static int check_route(const void *value, char *why, size_t why_len)
 	if (r->timeout_ms && r->mode != ROUTE_SYNC)
 		return refuse(why, why_len, "timeout is for mode sync");
 	if (check_id_name(r, "status_of", r->status_of, why, why_len) < 0 ||
-		check_id_name(r, "result_of", r->result_of, why, why_len) < 0)
+		check_id_name(r, "result_of", r->result_of, why, why_len) < 0 ||
+		check_id_name(r, "live_of", r->live_of, why, why_len) < 0)
 		return -EINVAL;
 	return check_chain(r, why, why_len);
 }
@@ -507,7 +505,10 @@ static const struct option route_table[] = {
 		.type = OPTION_STRING,
 		AT(result_of),
 		.help = "Answers with the bare result of the task whose id this {part} of the path holds."},
-	{.name = "live_of", .type = OPTION_STRING, AT(live_of), .help = "Not available in this version."},
+	{.name = "live_of",
+		.type = OPTION_STRING,
+		AT(live_of),
+		.help = "Tells of the task whose id this {part} of the path holds as it changes: a WebSocket where the request asks for one, else server-sent events."},
 	{.name = "timeout",
 		.type = OPTION_DURATION,
 		AT(timeout_ms),

@@ -7,6 +7,7 @@
 
 #include "gateway/answer.h"
 #include "gateway/deliver.h"
+#include "gateway/events.h"
 #include "gateway/join.h"
 #include "gateway/known.h"
 #include "gateway/poll.h"
@@ -270,6 +271,13 @@ static void on_result(struct call *call, void *arg)
 	poll_start(r->g, call, call_segment(call, r->options->result_of), &result_view);
 }
 
+static void on_live(struct call *call, void *arg)
+{
+	const struct route *r = arg;
+
+	events_of_task(r->g, call, call_segment(call, r->options->live_of));
+}
+
 /* ---- mounting ---- */
 
 static bool is_given(const char *text)
@@ -298,10 +306,12 @@ static int mount(struct route *r)
 	if (r->options->tasks.len > SUBMISSION_STEPS_MAX)
 		return -E2BIG;
 	r->path = e.path;
-	if (is_given(r->options->status_of) || is_given(r->options->result_of)) {
-		e.handler = is_given(r->options->status_of) ? on_status : on_result;
-		e.flags = 0;
-	}
+	if (is_given(r->options->status_of))
+		e = (struct endpoint){e.methods, e.path, on_status, 0};
+	else if (is_given(r->options->result_of))
+		e = (struct endpoint){e.methods, e.path, on_result, 0};
+	else if (is_given(r->options->live_of))
+		e = (struct endpoint){e.methods, e.path, on_live, 0};
 	rc = read_names(r);
 	if (rc == 0)
 		rc = server_add(r->g->server, &e, r);

@@ -211,7 +211,6 @@ REFUSED = {
                                 "gateway.routes[1].path"),
     "status_of_what_is_not_there": ({"routes": [{"path": "GET /r/{id}", "status_of": "task_id"}]}, "status_of"),
     "status_of_a_post": ({"routes": [{"path": "POST /r/{id}", "status_of": "id"}]}, "GET"),
-    "live_of": ({"routes": [{"path": "GET /ws/{id}", "live_of": "id"}]}, "not available"),
     "a_sync_chain": ({"routes": [{"path": "/a", "tasks": ["a", "b"], "mode": "sync"}]}, "chain"),
     "a_chain_whose_end_may_be_missing": ({"routes": [{"path": "/a", "tasks": ["a", {"task": "b", "when": "q"}]}]},
                                          "last task"),

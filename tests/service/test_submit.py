@@ -43,7 +43,8 @@ def test_an_envelope_is_accepted_with_id_location_and_links(api):
     assert UUID7.fullmatch(document["id"])
     assert document == {
         "id": document["id"], "task": "echo", "status": "queued",
-        "links": {"self": f"/v1/tasks/{document['id']}", "result": f"/v1/tasks/{document['id']}/result"}}
+        "links": {"self": f"/v1/tasks/{document['id']}", "result": f"/v1/tasks/{document['id']}/result",
+                  "events": f"/v1/tasks/{document['id']}/events", "ws": f"/v1/tasks/{document['id']}/ws"}}
     assert response.headers["Location"] == f"/v1/tasks/{document['id']}"
     assert int(response.headers["Retry-After"]) > 0
 
