@@ -112,8 +112,10 @@ static void on_change(bool is_consuming, const char *why, void *arg)
 				l->shards[i].state = SHARD_BINDING;
 		live_marks_done(&l->marks);
 	}
-	if (l->is_connected != is_consuming)
-		log_info(is_consuming ? "live_connected" : "live_lost", LOG_TEXT("why", why));
+	if (!is_consuming && l->is_connected)
+		log_warn("live_lost", LOG_TEXT("why", why));
+	else if (is_consuming && !l->is_connected)
+		log_info("live_connected", LOG_TEXT("queue", broker_consumer_queue(l->consumer)));
 	l->is_connected = is_consuming;
 }
 

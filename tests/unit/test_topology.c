@@ -176,7 +176,41 @@ static void a_live_queue_is_bounded(void **state)
 
 	assert_int_equal(n, 1);
 	assert_queue(queue, false, true);
-	assert_args(queue, "x-queue-type='classic' x-max-length=10000");
+	assert_args(queue, "x-queue-type='classic' x-max-length=10000 x-max-length-bytes=67108864");
+}
+
+/* Two gateways of different versions must agree, so these are written down. */
+static void a_shard_is_the_same_for_everybody(void **state)
+{
+	const uint8_t id[16] = {1, 2, 3};
+
+	assert_int_equal(topology_event_shard(slice_text("")), (2166136261u ^ 2166136261u >> 16) % 1024);
+	assert_int_equal(topology_event_shard(slice_text("default")), 229);
+	assert_int_equal(topology_event_shard(slice_text("acme")), 82);
+	assert_int_equal(topology_event_shard(slice_of(id, sizeof id)), 693);
+}
+
+static void ids_spread_evenly_over_the_shards(void **state)
+{
+	unsigned counts[TOPOLOGY_EVENT_SHARDS] = {0};
+	uint8_t id[16] = {0};
+
+	for (uint32_t i = 0; i < 100 * TOPOLOGY_EVENT_SHARDS; i++) {
+		memcpy(id + 8, &i, sizeof i);
+		counts[topology_event_shard(slice_of(id, sizeof id))]++;
+	}
+	for (unsigned i = 0; i < TOPOLOGY_EVENT_SHARDS; i++)
+		assert_in_range(counts[i], 40, 200);
+}
+
+static void the_key_of_a_shard_is_its_number(void **state)
+{
+	char key[TOPOLOGY_SHARD_KEY_LEN];
+
+	topology_shard_key(0, key);
+	assert_string_equal(key, "0");
+	topology_shard_key(1023, key);
+	assert_string_equal(key, "1023");
 }
 
 static void the_longest_names_fit(void **state)
@@ -213,6 +247,9 @@ int main(void)
 		cmocka_unit_test(an_inline_queue_goes_away_unused),
 		cmocka_unit_test(a_gateway_queue_is_bound_under_its_own_name),
 		cmocka_unit_test(a_live_queue_is_bounded),
+		cmocka_unit_test(a_shard_is_the_same_for_everybody),
+		cmocka_unit_test(ids_spread_evenly_over_the_shards),
+		cmocka_unit_test(the_key_of_a_shard_is_its_number),
 		cmocka_unit_test(the_longest_names_fit),
 	};
 
