@@ -293,6 +293,31 @@ static void every_older_version_is_brought_to_the_newest(void **state)
 	}
 }
 
+/* What had died before there was a record of when is found by its last attempt. */
+static void the_first_version_is_upgraded_with_its_dead_deliveries(void **state)
+{
+	struct fixture *f = *state;
+	struct id id = new_id(f, T0);
+	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, T0);
+	struct store_due_result r = {.how = STORE_DUE_DEAD, .at_ms = T0 + 7};
+	const struct store_due *due;
+	size_t len;
+
+	e.deliver = slice_text("[{\"channel\":\"webhook\",\"target\":{\"url\":\"http://x\"}}]");
+	assert_int_equal(apply_one(f, &e, NULL), 0);
+	assert_int_equal(claim_due(f, 1, "webhook", T0, 1000, 1, &due, &len, NULL), 0);
+	r.row = due->row;
+	assert_int_equal(end_due(f, 1, &r, 1), 0);
+	fixture_stop_store(f);
+	run_sql(f, "DROP INDEX due_dead; DROP TABLE endpoints; ALTER TABLE due DROP COLUMN endpoint;"
+		   "ALTER TABLE due DROP COLUMN made; ALTER TABLE due DROP COLUMN dead_tenant;"
+		   "ALTER TABLE due DROP COLUMN dead_at; UPDATE meta SET value = 1 WHERE key = 'schema'");
+	fixture_start_store(f);
+	fixture_await_up(f, true);
+	assert_int_equal(ask(f, "SELECT dead_at - 1700000000000 FROM due WHERE dead_tenant = 'acme'"), 7);
+	expect_works(f);
+}
+
 static void an_upgrade_that_fails_leaves_the_old_version(void **state)
 {
 	static const char *const broken[] = {
@@ -394,6 +419,7 @@ int main(void)
 		TEST(a_file_deleted_in_use_is_noticed),
 		TEST(a_broken_page_fails_the_call_and_is_told),
 		TEST(every_older_version_is_brought_to_the_newest),
+		TEST(the_first_version_is_upgraded_with_its_dead_deliveries),
 		TEST(an_upgrade_that_fails_leaves_the_old_version),
 		TEST(every_try_of_a_delivery_is_written_down),
 		TEST(nothing_is_left_of_what_was_forgotten),
