@@ -7,13 +7,12 @@ import urllib.parse
 
 import pytest
 
-from gateway_rig import problem
+from gateway_rig import module_stack, problem
 from lib.deliveries import attempts, await_deliveries, metric
 from lib.kannel import PASSWORD, USER, Kannel
 from lib.paths import ROOT
 from lib.receiver import Receiver, answer, hang, reset
 from lib.service import run
-from lib.stack import Stack
 from lib.twilio import SID, TOKEN, Twilio, created, refusal
 from lib.wait import eventually
 
@@ -47,18 +46,8 @@ def receiver():
         yield running
 
 
-@pytest.fixture(scope="module")
-def api(broker, tmp_path_factory):
-    """One stack for all; use() says how its notifier sends."""
-    vhost = broker.vhost_new()
-    stack = Stack(vhost.url, tmp_path_factory.mktemp("sms"))
-    try:
-        yield stack.start({"processor": {"handlers": HANDLERS}})
-    finally:
-        try:
-            stack.close()
-        finally:
-            broker.vhost_delete(vhost)
+# One stack for all; use() says how its notifier sends.
+api = module_stack(processor={"handlers": HANDLERS})
 
 
 def use(api, **sms):
