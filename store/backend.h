@@ -89,6 +89,8 @@ struct backend_type {
 	 */
 	int (*begin)(struct backend *b);
 	int (*commit)(struct backend *b);
+	/* Before a commit that somebody wants to hear of: `changes` gets what it lacks. */
+	int (*changes_read)(struct backend *b);
 	/* Safe when there is none. */
 	void (*rollback)(struct backend *b);
 	/*

@@ -37,6 +37,21 @@ void changes_add_copy(struct changes *c, const struct store_task *task)
 	changes_add(c, &copy);
 }
 
+void changes_add_unread(struct changes *c, const struct id *id)
+{
+	size_t cap = c->unread_cap ? 2 * c->unread_cap : CAP_FIRST;
+	struct id *grown;
+
+	if (c->unread_len == c->unread_cap) {
+		grown = reallocarray(c->unread, cap, sizeof *grown);
+		if (!grown)
+			return;
+		c->unread = grown;
+		c->unread_cap = cap;
+	}
+	c->unread[c->unread_len++] = *id;
+}
+
 size_t changes_len(const struct changes *c)
 {
 	return c ? c->len : 0;
@@ -66,5 +81,6 @@ void changes_done(struct changes *c)
 {
 	arena_done(&c->arena);
 	free(c->items);
+	free(c->unread);
 	*c = (struct changes){0};
 }

@@ -13,6 +13,8 @@ struct changes {
 	struct arena arena; /* what the tasks point into */
 	struct store_task *items;
 	size_t len, cap;
+	struct id *unread; /* tasks that were changed in a way that only the database knows */
+	size_t unread_len, unread_cap;
 };
 
 /*
@@ -22,6 +24,8 @@ struct changes {
 void changes_add(struct changes *c, const struct store_task *task);
 /* The same, copying all that it points to. */
 void changes_add_copy(struct changes *c, const struct store_task *task);
+/* One whose row is to be read before the commit. */
+void changes_add_unread(struct changes *c, const struct id *id);
 /* `c` may be NULL: nobody wants to hear of them. cut: forgets all but the first `len`. */
 size_t changes_len(const struct changes *c);
 void changes_cut(struct changes *c, size_t len);

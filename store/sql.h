@@ -133,11 +133,15 @@ int sql_tasks_list(struct backend *b, struct arena *a, const struct store_list_q
 	struct store_task *out, size_t *len);
 int sql_tasks_count(
 	struct backend *b, struct arena *a, struct slice tenant, struct store_task_count **out, size_t *len);
-/* One task, present, tombstone or absent. */
+/* Present, tombstone or absent; out[i] belongs to ids[i]. */
+int sql_tasks_load(struct sql *s, struct arena *a, const struct id *ids, size_t len, unsigned with,
+	struct store_task *out);
 int sql_task_load(struct sql *s, struct arena *a, const struct id *id, unsigned with, struct store_task *out);
 
-/* This task's row was changed: it is told, as it is now. */
+/* This task's row was changed: it is told, as it is when the transaction ends. */
 int sql_task_changed(struct sql *s, const struct id *id);
+/* Reads what was noted so. */
+int sql_changes_read(struct backend *b);
 /* The columns of a task and how they are read, for statements that return what they wrote. */
 #define SQL_TASK_COLUMNS                                                                                  \
 	"id, tenant, task, state, attempt, created_at, due_at, started_at, finished_at, rev, progress, " \
@@ -258,7 +262,7 @@ int sql_sweep(struct backend *b, struct arena *a, int64_t now_ms, size_t limit, 
 
 /* The rows of a backend's table that every driver shares. */
 #define SQL_OPERATIONS                                                                                      \
-	.keys_get = sql_keys_get,                                                                           \
+	.changes_read = sql_changes_read, .keys_get = sql_keys_get,                                                                           \
 	.tasks_get = sql_tasks_get, .tasks_list = sql_tasks_list, .tasks_count = sql_tasks_count,           \
 	.batch_get = sql_batch_get, .keys_add = sql_keys_add, .later_insert = sql_later_insert,             \
 	.later_undo = sql_later_undo, .batch_insert = sql_batch_insert, .batch_seal = sql_batch_seal,       \

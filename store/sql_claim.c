@@ -23,7 +23,8 @@ static int look_up(struct sql *s, struct arena *a, const struct store_claim *c, 
 
 	*k = (struct kept){0};
 	query_init(&q, s,
-		"SELECT state, hash, id, lease_until, answer FROM claims WHERE tenant = ? AND key = ? AND expires_at > ?");
+		"SELECT state, hash, id, lease_until, answer FROM claims WHERE tenant = ? AND key = ? AND expires_at > ? "
+		"/*pg:FOR UPDATE*/");
 	query_text(&q, c->tenant);
 	query_text(&q, c->key);
 	query_int(&q, c->now_ms);
@@ -44,8 +45,6 @@ static int look_up(struct sql *s, struct arena *a, const struct store_claim *c, 
 
 static enum store_claim_state decide(const struct store_claim *c, const struct kept *k)
 {
-	if (!k->is_there)
-		return STORE_CLAIM_NEW;
 	if (memcmp(k->hash, c->hash, STORE_HASH_LEN) != 0)
 		return STORE_CLAIM_MISMATCH;
 	switch (k->state) {
@@ -56,23 +55,29 @@ static enum store_claim_state decide(const struct store_claim *c, const struct k
 	return k->lease_until_ms > c->now_ms ? STORE_CLAIM_IN_FLIGHT : STORE_CLAIM_RESUME;
 }
 
-/* One whose time has passed may still be there: it is written over. */
+/*
+ * Tried before anything is read, so that of several who come at once one is the first. One whose time has passed may
+ * still be there: it is written over. 1: the key is the caller's now.
+ */
 static int insert(struct sql *s, const struct store_claim *c)
 {
 	struct query q;
+	int rc;
 
 	query_init(&q, s,
 		"INSERT INTO claims (tenant, key, hash, id, state, was_unknown, lease_until, expires_at) "
 		"VALUES (?, ?, ?, ?, 0, 0, ?, ?) ON CONFLICT (tenant, key) DO UPDATE SET hash = excluded.hash, "
 		"id = excluded.id, state = 0, was_unknown = 0, lease_until = excluded.lease_until, "
-		"expires_at = excluded.expires_at, answer = NULL");
+		"expires_at = excluded.expires_at, answer = NULL WHERE claims.expires_at <= ?");
 	query_text(&q, c->tenant);
 	query_text(&q, c->key);
 	query_blob(&q, slice_of(c->hash, STORE_HASH_LEN));
 	query_id(&q, &c->id);
 	query_int(&q, c->now_ms + c->lease_ms);
 	query_int(&q, c->now_ms + c->keep_ms);
-	return query_run(&q);
+	query_int(&q, c->now_ms);
+	rc = query_run(&q);
+	return rc < 0 ? rc : (int)query_changes(&q);
 }
 
 static int take_up(struct sql *s, const struct store_claim *c)
@@ -91,15 +96,22 @@ int sql_claim(struct backend *b, struct arena *a, const struct store_claim *c, s
 {
 	struct sql *s = sql_of(b);
 	struct kept k;
-	int rc = look_up(s, a, c, &k);
+	int rc = insert(s, c);
 
+	*out = (struct backend_claimed){.state = STORE_CLAIM_NEW, .id = c->id};
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = look_up(s, a, c, &k);
 	if (rc < 0)
 		return rc;
-	*out = (struct backend_claimed){.state = decide(c, &k), .id = k.is_there ? k.id : c->id};
+	/* Between the two somebody gave it back. */
+	if (!k.is_there)
+		return -ERESTART;
+	*out = (struct backend_claimed){.state = decide(c, &k), .id = k.id};
 	switch (out->state) {
-	case STORE_CLAIM_NEW: return insert(s, c);
 	case STORE_CLAIM_RESUME: return take_up(s, c);
 	case STORE_CLAIM_ANSWERED: out->answer = k.answer; return 0;
+	case STORE_CLAIM_NEW:
 	case STORE_CLAIM_IN_FLIGHT:
 	case STORE_CLAIM_MISMATCH: return 0;
 	}

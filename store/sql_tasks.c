@@ -2,6 +2,7 @@
  * Reading tasks.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "store/changes.h"
 #include "store/sql.h"
@@ -40,19 +41,118 @@ void sql_task_read(const struct query *q, struct arena *a, struct store_task *t)
 	};
 }
 
-static int load_body(struct sql *s, struct arena *a, const char *text, const struct id *id, struct slice *out)
+/* ---- many at once ---- */
+
+/* Where in the answer a task has its place. */
+struct place {
+	struct id id;
+	struct store_task *task;
+};
+
+/* Those that are asked for, by id; the same one may be asked for twice. */
+struct places {
+	struct place *items;
+	struct id *ids; /* of these */
+	size_t len;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+	return memcmp(((const struct place *)a)->id.bytes, ((const struct place *)b)->id.bytes, ID_LEN);
+}
+
+static int places_init(struct places *p, struct arena *a, size_t max)
+{
+	*p = (struct places){
+		.items = arena_alloc(a, max, sizeof *p->items), .ids = arena_alloc(a, max, sizeof *p->ids)};
+	return p->items && p->ids ? 0 : -ENOMEM;
+}
+
+static void places_add(struct places *p, struct store_task *task)
+{
+	p->items[p->len++] = (struct place){task->id, task};
+}
+
+static void places_sort(struct places *p)
+{
+	qsort(p->items, p->len, sizeof *p->items, compare_places);
+	for (size_t i = 0; i < p->len; i++)
+		p->ids[i] = p->items[i].id;
+}
+
+/* The first of those with this id; the others follow. */
+static struct place *places_find(const struct places *p, const struct id *id)
+{
+	const struct place key = {.id = *id};
+	struct place *found = bsearch(&key, p->items, p->len, sizeof *p->items, compare_places);
+
+	while (found && found > p->items && compare_places(found - 1, &key) == 0)
+		found--;
+	return found;
+}
+
+/* Takes the row to all places of its id. */
+static void put(const struct places *p, const struct query *q, struct arena *a,
+	void (*read)(const struct query *q, struct arena *a, struct store_task *t))
+{
+	const struct id id = row_id(q, 0);
+	struct place *at = places_find(p, &id), *first = at;
+
+	if (!at || at->task->presence == STORE_PRESENT)
+		return;
+	read(q, a, at->task);
+	while (++at < p->items + p->len && id_is_equal(&at->id, &id))
+		*at->task = *first->task;
+}
+
+static int read_all(struct sql *s, struct arena *a, const char *text, const struct places *p,
+	void (*read)(const struct query *q, struct arena *a, struct store_task *t))
 {
 	struct query q;
 	int rc;
 
+	if (p->len == 0)
+		return 0;
 	query_init(&q, s, text);
-	query_id(&q, id);
-	rc = query_next(&q);
-	if (rc == 1)
-		*out = row_copy(&q, 0, a);
-	query_done(&q);
-	return rc < 0 ? rc : 0;
+	query_each(&q, p->ids, p->len);
+	while ((rc = query_next(&q)) == 1)
+		put(p, &q, a, read);
+	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
 }
+
+static void read_tombstone(const struct query *q, struct arena *a, struct store_task *t)
+{
+	t->presence = STORE_TOMBSTONE;
+	t->tenant = row_copy(q, 1, a);
+	t->state = (enum task_state)row_int(q, 2);
+}
+
+static int load_rows(struct sql *s, struct arena *a, const struct id *ids, size_t len, struct store_task *out)
+{
+	struct places all, left;
+	int rc = places_init(&all, a, len);
+
+	if (rc == 0)
+		rc = places_init(&left, a, len);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < len; i++) {
+		out[i] = (struct store_task){.presence = STORE_ABSENT, .id = ids[i]};
+		places_add(&all, &out[i]);
+	}
+	places_sort(&all);
+	rc = read_all(
+		s, a, "SELECT " SQL_TASK_COLUMNS "FROM tasks WHERE id = /*pg:ANY*/ (?)", &all, sql_task_read);
+	for (size_t i = 0; i < len; i++)
+		if (out[i].presence == STORE_ABSENT)
+			places_add(&left, &out[i]);
+	places_sort(&left);
+	return rc < 0 ? rc
+		      : read_all(s, a, "SELECT id, tenant, state FROM tombstones WHERE id = /*pg:ANY*/ (?)",
+				&left, read_tombstone);
+}
+
+/* ---- bodies ---- */
 
 static bool wants_result(const struct store_task *t, unsigned with)
 {
@@ -61,77 +161,112 @@ static bool wants_result(const struct store_task *t, unsigned with)
 	return (with & STORE_WITH_RESULT) || ((with & STORE_WITH_JSON) && t->result_is_json);
 }
 
-static int load_bodies(struct sql *s, struct arena *a, unsigned with, struct store_task *t)
+static bool wants_request(const struct store_task *t, unsigned with)
 {
-	int rc = 0;
+	return t->presence == STORE_PRESENT && (with & STORE_WITH_REQUEST);
+}
 
-	if (wants_result(t, with))
-		rc = load_body(s, a, "SELECT body FROM results WHERE id = ?", &t->id, &t->result);
-	if (rc == 0 && (with & STORE_WITH_REQUEST))
-		rc = load_body(s, a, "SELECT body FROM requests WHERE id = ?", &t->id, &t->request);
+static struct slice *result_of(struct store_task *t)
+{
+	return &t->result;
+}
+
+static struct slice *request_of(struct store_task *t)
+{
+	return &t->request;
+}
+
+/* One kind of body, for those that have one that is wanted. */
+static int load_bodies(struct sql *s, struct arena *a, const char *text, struct store_task *tasks, size_t len,
+	unsigned with, bool (*wants)(const struct store_task *t, unsigned with),
+	struct slice *(*body_of)(struct store_task *t))
+{
+	struct places p;
+	struct query q;
+	int rc = places_init(&p, a, len);
+
+	for (size_t i = 0; i < len && rc == 0; i++)
+		if (wants(&tasks[i], with))
+			places_add(&p, &tasks[i]);
+	if (rc < 0 || p.len == 0)
+		return rc;
+	places_sort(&p);
+	query_init(&q, s, text);
+	query_each(&q, p.ids, p.len);
+	while ((rc = query_next(&q)) == 1) {
+		const struct id id = row_id(&q, 0);
+		struct place *at = places_find(&p, &id);
+		struct slice body =
+			slice_is_set(*body_of(at->task)) ? *body_of(at->task) : row_copy(&q, 1, a);
+
+		for (; at < p.items + p.len && id_is_equal(&at->id, &id); at++)
+			*body_of(at->task) = body;
+	}
 	return rc;
 }
 
-static int load_tombstone(struct sql *s, struct arena *a, const struct id *id, struct store_task *t)
+int sql_tasks_load(struct sql *s, struct arena *a, const struct id *ids, size_t len, unsigned with,
+	struct store_task *out)
 {
-	struct query q;
-	int rc;
+	int rc = load_rows(s, a, ids, len, out);
 
-	*t = (struct store_task){.presence = STORE_ABSENT, .id = *id};
-	query_init(&q, s, "SELECT tenant, state FROM tombstones WHERE id = ?");
-	query_id(&q, id);
-	rc = query_next(&q);
-	if (rc == 1) {
-		t->presence = STORE_TOMBSTONE;
-		t->tenant = row_copy(&q, 0, a);
-		t->state = (enum task_state)row_int(&q, 1);
-	}
-	query_done(&q);
-	return rc < 0 ? rc : 0;
+	if (rc == 0 && (with & (STORE_WITH_RESULT | STORE_WITH_JSON)))
+		rc = load_bodies(s, a, "SELECT id, body FROM results WHERE id = /*pg:ANY*/ (?)", out, len,
+			with, wants_result, result_of);
+	if (rc == 0 && (with & STORE_WITH_REQUEST))
+		rc = load_bodies(s, a, "SELECT id, body FROM requests WHERE id = /*pg:ANY*/ (?)", out, len,
+			with, wants_request, request_of);
+	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
 }
 
 int sql_task_load(struct sql *s, struct arena *a, const struct id *id, unsigned with, struct store_task *out)
 {
-	struct query q;
-	int rc;
-
-	query_init(&q, s, "SELECT " SQL_TASK_COLUMNS "FROM tasks WHERE id = ?");
-	query_id(&q, id);
-	rc = query_next(&q);
-	if (rc == 0)
-		return load_tombstone(s, a, id, out);
-	if (rc == 1)
-		sql_task_read(&q, a, out);
-	query_done(&q);
-	if (rc == 1)
-		rc = load_bodies(s, a, with, out);
-	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
-}
-
-int sql_task_changed(struct sql *s, const struct id *id)
-{
-	struct changes *c = s->base.changes;
-	struct store_task task;
-	int rc = c ? sql_task_load(s, &c->arena, id, 0, &task) : -ENOMEM;
-
-	if (rc == 0 && task.presence == STORE_PRESENT)
-		changes_add(c, &task);
-	return rc == -ENOMEM ? 0 : rc;
+	return sql_tasks_load(s, a, id, 1, with, out);
 }
 
 int sql_tasks_get(struct backend *b, struct arena *a, const struct id *ids, size_t len, unsigned with,
 	struct store_task *out)
 {
-	int rc = 0;
+	return sql_tasks_load(sql_of(b), a, ids, len, with, out);
+}
 
-	for (size_t i = 0; i < len && rc == 0; i++)
-		rc = sql_task_load(sql_of(b), a, &ids[i], with, &out[i]);
-	return rc;
+/* ---- who follows them ---- */
+
+int sql_task_changed(struct sql *s, const struct id *id)
+{
+	if (s->base.changes)
+		changes_add_unread(s->base.changes, id);
+	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp(((const struct id *)a)->bytes, ((const struct id *)b)->bytes, ID_LEN);
+}
+
+/* Changed twice, told once. */
+int sql_changes_read(struct backend *b)
+{
+	struct changes *c = b->changes;
+	struct store_task *tasks = arena_alloc(&c->arena, c->unread_len, sizeof *tasks);
+	int rc;
+
+	qsort(c->unread, c->unread_len, sizeof *c->unread, compare_ids);
+	rc = tasks ? sql_tasks_load(sql_of(b), &c->arena, c->unread, c->unread_len, 0, tasks) : -ENOMEM;
+
+	for (size_t i = 0; i < c->unread_len && rc == 0; i++)
+		if (tasks[i].presence == STORE_PRESENT &&
+			(i == 0 || !id_is_equal(&tasks[i].id, &tasks[i - 1].id)))
+			changes_add(c, &tasks[i]);
+	c->unread_len = 0;
+	c->arena.has_failed = false;
+	/* Whoever follows tasks reads them now and then in any case. */
+	return rc == -ENOMEM ? 0 : rc;
 }
 
 /* ---- lists ---- */
 
-#define LIST(index, where)                                                                       \
+#define LIST(index, where)                                                                                \
 	"SELECT " SQL_TASK_COLUMNS "FROM tasks INDEXED BY " index " WHERE id < ?1 AND tenant = ?2 " where \
 	"ORDER BY id DESC LIMIT ?3"
 

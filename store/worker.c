@@ -165,6 +165,8 @@ static int try_group(struct worker *w, struct mail *group, run_fn *run)
 	w->backend->changes = is_writer && atomic_load(w->opt.wants_changes) ? &w->changes : NULL;
 	for (struct mail *m = group; m && rc == 0; m = m->next)
 		rc = run(w, op_of(m));
+	if (rc == 0 && w->changes.unread_len)
+		rc = t->changes_read(w->backend);
 	if (rc == 0)
 		rc = t->commit(w->backend);
 	if (rc < 0) {
