@@ -15,6 +15,8 @@
 enum {
 	AGAIN_MS = 1000,
 	ENVELOPE_MAX = 4 << 20,	 /* what a status document may have beside its result */
+	FILLED_MAX = 4 << 20,	 /* the text before it is cut */
+	VALUE_MAX = 16 << 10,	 /* of a placeholder in the text; far beyond what is ever sent */
 	RESPONSE_MAX = 16 << 10, /* read for the provider's codes; less of it is kept */
 	THROTTLED_MS = 1000,	 /* when it does not say for how long */
 	THROTTLED_MAX_MS = 60000,
@@ -135,18 +137,19 @@ static const char *objection(const struct sms_channel *c, const struct store_due
 	return NULL;
 }
 
-/* The text as it is sent: filled, cleaned, cut. It borrows `clean`. 0, -EMSGSIZE, -ENOMEM. */
+/* The text as it is sent: filled, cleaned, cut. It borrows `clean`. 0, -ENODATA (nothing is left), -EMSGSIZE, -ENOMEM. */
 static int write_text(const struct sms_options *o, struct slice document, struct buf *filled,
 	struct buf *clean, struct sms_text *out)
 {
-	const struct template_source source = {.document = document};
+	const struct template_source source = {.document = document, .value_max = VALUE_MAX};
 	int rc = template_render(slice_text(o->text), TEMPLATE_TEXT, &source, filled);
 
 	if (rc == 0)
 		rc = sms_text_clean(buf_slice(filled), clean);
-	if (rc == 0)
-		*out = sms_text_fit(buf_slice(clean), (size_t)o->segments);
-	return rc;
+	if (rc < 0)
+		return rc;
+	*out = sms_text_fit(buf_slice(clean), (size_t)o->segments);
+	return out->segments > 0 ? 0 : -ENODATA;
 }
 
 static int build_with(const struct sms_channel *c, const struct store_due *due, struct slice to,
@@ -158,8 +161,8 @@ static int build_with(const struct sms_channel *c, const struct store_due *due, 
 	int rc;
 
 	id_format(&due->row, delivery);
-	buf_init(&filled, document.len * 2 + ENVELOPE_MAX);
-	buf_init(&clean, document.len * 2 + ENVELOPE_MAX);
+	buf_init(&filled, FILLED_MAX);
+	buf_init(&clean, FILLED_MAX);
 	rc = write_text(c->options, document, &filled, &clean, &fit);
 	if (rc == 0) {
 		const struct sms_message m = {
@@ -177,7 +180,7 @@ static int build_with(const struct sms_channel *c, const struct store_due *due, 
 	return rc;
 }
 
-/* 0; -EINVAL or -EMSGSIZE: never; -ENOMEM. */
+/* 0; -ENODATA, -EINVAL or -EMSGSIZE: never; -ENOMEM. */
 static int build(
 	const struct sms_channel *c, const struct store_due *due, struct slice to, struct sms_request *out)
 {
@@ -221,7 +224,10 @@ static void send_text(
 	if (rc == -ENOMEM)
 		attempt_later(a, AGAIN_MS);
 	else
-		attempt_dead(a, 0, "it cannot be put as the provider wants it: see notifier.sms", nothing);
+		attempt_dead(a, 0,
+			rc == -ENODATA ? "its text is empty"
+				       : "it cannot be put as the provider wants it: see notifier.sms",
+			nothing);
 	if (t)
 		text_free(t);
 }

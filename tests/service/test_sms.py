@@ -338,6 +338,21 @@ def test_without_a_provider_it_is_dead_and_says_so(api):
     assert "notifier.sms.url" in made.error
 
 
+@pytest.mark.parametrize("text", ["", " \r\n\t "])
+def test_a_text_without_anything_in_it_is_not_sent(api, receiver, text):
+    use(api, provider="http", url=receiver.url("/empty"))
+    (made,) = await_deliveries(api, send(api, new_number(), text), dead=1)
+    assert "empty" in made.error
+    assert receiver.of("/empty") == []
+
+
+def test_a_result_of_megabytes_is_no_trouble(api, receiver):
+    use(api, provider="http", url=receiver.url("/large"))
+    await_deliveries(api, send(api, new_number(), "x" * 4_000_000), delivered=1)
+    (hook,) = receiver.of("/large")
+    assert json.loads(hook.body)["text"] == "x" * 160
+
+
 def test_what_passes_the_rate_waits_and_is_not_lost(api, receiver):
     use(api, provider="http", url=receiver.url("/rate"), rate=120)
     before = metric(api, "postback_notifier_deliveries_total", channel="sms", outcome="put_off")
