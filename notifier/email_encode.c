@@ -196,6 +196,22 @@ int email_encode_base64(struct buf *out, struct slice bytes)
 	return out->error;
 }
 
+int email_encode_base64_text(struct buf *out, struct slice text)
+{
+	struct buf lines;
+	int rc = 0;
+
+	buf_init(&lines, text.len * 2 + 2);
+	for (size_t i = 0, end; i < text.len && rc == 0; i += end ? end : 1) {
+		end = line_end_len(text, i);
+		rc = end ? buf_append_text(&lines, "\r\n") : buf_append_byte(&lines, text.data[i]);
+	}
+	if (rc == 0)
+		rc = email_encode_base64(out, buf_slice(&lines));
+	buf_done(&lines);
+	return rc;
+}
+
 bool email_encode_prefers_quoted(struct slice text)
 {
 	size_t quoted = 0;

@@ -15,10 +15,12 @@ int email_encode_header(struct buf *out, struct slice text);
 /* The same, in encoded words whatever it is. */
 int email_encode_words(struct buf *out, struct slice text);
 
-/* True when it stays readable so: at most a quarter of the bytes need quoting. Else base64 is shorter, too. */
+/* True when it stays readable so: at most a quarter of the bytes need quoting. */
 bool email_encode_prefers_quoted(struct slice text);
 /* Text: CR, LF and CRLF each are a line's end and become CRLF; one is put at the end where it lacks. */
 int email_encode_quoted(struct buf *out, struct slice text);
+/* The same in base64, which is shorter where most of it is not ASCII. */
+int email_encode_base64_text(struct buf *out, struct slice text);
 /* Bytes as they are. */
 int email_encode_base64(struct buf *out, struct slice bytes);
 

@@ -78,7 +78,7 @@ static void append_head(struct buf *out, const struct email_message *m)
 
 /* ---- parts ---- */
 
-/* "=_" stands in no encoded part, so no content looks like a boundary. */
+/* "=_" stands in no encoded part, so no content looks like a boundary. The line's end before one belongs to it. */
 static void append_boundary(struct buf *out, const struct email_message *m, const char *level)
 {
 	char id[ID_TEXT_LEN + 1];
@@ -91,19 +91,19 @@ static void open_multipart(struct buf *out, const struct email_message *m, const
 {
 	buf_printf(out, "Content-Type: multipart/%s;\r\n boundary=\"", level);
 	append_boundary(out, m, level);
-	buf_append_text(out, "\"\r\n\r\n");
+	buf_append_text(out, "\"\r\n");
 }
 
 static void begin_part(struct buf *out, const struct email_message *m, const char *level)
 {
-	buf_append_text(out, "--");
+	buf_append_text(out, "\r\n--");
 	append_boundary(out, m, level);
 	buf_append_text(out, "\r\n");
 }
 
 static void close_multipart(struct buf *out, const struct email_message *m, const char *level)
 {
-	buf_append_text(out, "--");
+	buf_append_text(out, "\r\n--");
 	append_boundary(out, m, level);
 	buf_append_text(out, "--\r\n");
 }
@@ -117,7 +117,7 @@ static void append_text(struct buf *out, const char *type, struct slice text)
 	if (is_quoted)
 		email_encode_quoted(out, text);
 	else
-		email_encode_base64(out, text);
+		email_encode_base64_text(out, text);
 }
 
 static void append_body(struct buf *out, const struct email_message *m)

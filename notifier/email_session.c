@@ -106,7 +106,8 @@ void email_session_received(struct email_session *s, struct slice line)
 static struct email_outcome outcome_of(
 	enum email_verdict verdict, enum email_trouble trouble, int status, const char *error)
 {
-	struct email_outcome o = {.verdict = verdict, .trouble = trouble, .status = status};
+	bool is_telling = verdict == EMAIL_DELIVERED || status >= 400;
+	struct email_outcome o = {.verdict = verdict, .trouble = trouble, .status = is_telling ? status : 0};
 
 	snprintf(o.error, sizeof o.error, "%s", error);
 	return o;

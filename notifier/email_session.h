@@ -48,7 +48,7 @@ enum email_trouble { EMAIL_TROUBLE_NONE, EMAIL_TROUBLE_LOGIN, EMAIL_TROUBLE_TLS 
 struct email_outcome {
 	enum email_verdict verdict;
 	enum email_trouble trouble; /* with the server, for the operator to see to */
-	int status;		    /* the server's last reply code; 0: none */
+	int status;		    /* the server's last reply code where it tells of the outcome; else 0 */
 	char error[160];	    /* for people, without secrets; empty when delivered */
 };
 

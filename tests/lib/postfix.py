@@ -114,13 +114,15 @@ class Authority:
 
 
 class Postfix:
-    """`with Postfix(mailboxes=("ann", "bob")) as postfix`: takes mail for them at example.com, refuses everybody else."""
+    """`with Postfix(mailboxes=("ann", "bob")) as postfix`: takes mail for them at example.com, refuses everybody else.
+    `access`: what else is answered to whom, {"late@example.com": "450 4.2.0 later"}."""
 
-    def __init__(self, mailboxes=("ann", "bob")):
+    def __init__(self, mailboxes=("ann", "bob"), access=None):
         # Not below pytest's folder: Postfix's own user has to get there.
         self.folder = Path(tempfile.mkdtemp(prefix="postback-postfix-"))
         self.folder.chmod(0o755)
         self.mailboxes = mailboxes
+        self.access = access or {}
         self.ports = {name: free_port() for name in SERVICES}
         self.process = None
 
@@ -171,11 +173,6 @@ class Postfix:
         texts = [self.folder / name for name in ("mail.log", "postfix.out")]
         return "".join(text.read_text(errors="replace") for text in texts if text.exists())
 
-    def access(self, rules):
-        """What is answered to whom, by address: {"late@example.com": "450 4.2.0 later"}. Known to new connections."""
-        lines = "".join(f"{address} {answer}\n" for address, answer in rules.items())
-        self._write("etc/access", lines)
-
     def _write(self, name, text):
         (self.folder / name).write_text(text, encoding="utf-8")
 
@@ -191,7 +188,7 @@ class Postfix:
         self._write("etc/master.cf", MASTER + "".join(
             f"127.0.0.1:{self.ports[name]} inet n - n - - smtpd {options}\n" for name, options in SERVICES.items()))
         self._write("etc/mailboxes", "".join(f"{name}@{DOMAIN} {name}/\n" for name in self.mailboxes))
-        self.access({})
+        self._write("etc/access", "".join(f"{address} {answer}\n" for address, answer in self.access.items()))
         self._write("etc/sasl/smtpd.conf", SASL.format(folder=self.folder))
         database = self.folder / "etc/sasl/sasldb2"
         _run("saslpasswd2", "-p", "-c", "-f", str(database), "-u", DOMAIN, USER, input=PASSWORD.encode())

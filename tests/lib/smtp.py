@@ -65,7 +65,12 @@ class SmtpServer:
             found = None
             if line:
                 found = line.popleft() if len(line) > 1 else line[0]
-            return GOOD.get(step) if found is None else found
+            return self._good(step) if found is None else found
+
+    def _good(self, step):
+        if step == "EHLO":
+            return "\r\n".join(f"250-{line}" for line in ("mail.example", *self.features)) + "\r\n250 8BITMIME"
+        return GOOD.get(step)
 
     def count(self, command):
         with self._lock:
@@ -105,9 +110,7 @@ class _Session(socketserver.StreamRequestHandler):
         self.smtp.count(verb)
         if verb == "RCPT":
             self.receiver = line.partition("<")[2].partition(">")[0]
-        if verb == "EHLO" and self.smtp.behaviour("EHLO") is None:
-            self.reply("\r\n".join(f"250-{feature}" for feature in ("mail.example", *self.smtp.features)) + "\r\n250 8BITMIME")
-        elif self.answer(verb) and verb == "DATA":
+        if self.answer(verb) and verb == "DATA":
             self.content()
         if verb == "QUIT":
             self.is_open = False
@@ -116,9 +119,17 @@ class _Session(socketserver.StreamRequestHandler):
         lines = []
         while (line := self.rfile.readline(65536)) not in (b".\r\n", b""):
             lines.append(line[1:] if line.startswith(b".") else line)
-        message = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
+        self.message = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
         if line and self.answer("CONTENT"):
-            self.smtp.mails.append(Mail(self.receiver, message))
+            self.keep()
+
+    def keep(self):
+        self.smtp.mails.append(Mail(self.receiver, self.message))
+
+    def take(self):
+        """As a good answer to the content, for behaviours."""
+        self.keep()
+        self.reply(GOOD["CONTENT"])
 
     def answer(self, step):
         """True when the step was answered well."""

@@ -60,21 +60,21 @@ static void html_and_an_attachment_nest(void **state)
 		slice_of("\0\xff", 2), slice_text("Image/PNG; x=\"y\""), slice_text("re\"s\nult.png")};
 	out = render(&m);
 	assert_string_equal(buf_text(&out), HEAD
-		"Content-Type: multipart/mixed;\r\n boundary=\"=_mixed-01a20304-0506-7708-890a-0b0c0d0e0f10\"\r\n\r\n"
-		"--=_mixed-01a20304-0506-7708-890a-0b0c0d0e0f10\r\n"
+		"Content-Type: multipart/mixed;\r\n boundary=\"=_mixed-01a20304-0506-7708-890a-0b0c0d0e0f10\"\r\n"
+		"\r\n--=_mixed-01a20304-0506-7708-890a-0b0c0d0e0f10\r\n"
 		"Content-Type: multipart/alternative;\r\n"
-		" boundary=\"=_alternative-01a20304-0506-7708-890a-0b0c0d0e0f10\"\r\n\r\n"
-		"--=_alternative-01a20304-0506-7708-890a-0b0c0d0e0f10\r\n"
+		" boundary=\"=_alternative-01a20304-0506-7708-890a-0b0c0d0e0f10\"\r\n"
+		"\r\n--=_alternative-01a20304-0506-7708-890a-0b0c0d0e0f10\r\n"
 		"Content-Type: text/plain; charset=utf-8\r\n"
 		"Content-Transfer-Encoding: quoted-printable\r\n\r\nIt is done.\r\n"
-		"--=_alternative-01a20304-0506-7708-890a-0b0c0d0e0f10\r\n"
+		"\r\n--=_alternative-01a20304-0506-7708-890a-0b0c0d0e0f10\r\n"
 		"Content-Type: text/html; charset=utf-8\r\n"
 		"Content-Transfer-Encoding: quoted-printable\r\n\r\n<p>=3D</p>\r\n"
-		"--=_alternative-01a20304-0506-7708-890a-0b0c0d0e0f10--\r\n"
-		"--=_mixed-01a20304-0506-7708-890a-0b0c0d0e0f10\r\n"
+		"\r\n--=_alternative-01a20304-0506-7708-890a-0b0c0d0e0f10--\r\n"
+		"\r\n--=_mixed-01a20304-0506-7708-890a-0b0c0d0e0f10\r\n"
 		"Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n"
 		"Content-Disposition: attachment;\r\n filename=\"re_s_ult.png\"\r\n\r\nAP8=\r\n"
-		"--=_mixed-01a20304-0506-7708-890a-0b0c0d0e0f10--\r\n");
+		"\r\n--=_mixed-01a20304-0506-7708-890a-0b0c0d0e0f10--\r\n");
 	buf_done(&out);
 }
 
@@ -329,6 +329,16 @@ static void base64_has_lines_of_76(void **state)
 	}
 }
 
+static void lines_in_base64_end_in_crlf(void **state)
+{
+	struct buf out;
+
+	buf_init(&out, 1000);
+	assert_int_equal(email_encode_base64_text(&out, slice_text("a\nb\rc\r\n\xc3\xbc")), 0);
+	assert_string_equal(buf_text(&out), "YQ0KYg0KYw0Kw7w=\r\n");
+	buf_done(&out);
+}
+
 static void expect_type(const char *content_type, const char *wanted, const char *suffix)
 {
 	char type[EMAIL_MEDIA_TYPE_MAX + 1];
@@ -370,6 +380,7 @@ int main(void)
 		cmocka_unit_test(quoted_printable_keeps_lines_and_blanks),
 		cmocka_unit_test(every_length_and_byte_survives_quoted_printable),
 		cmocka_unit_test(base64_has_lines_of_76),
+		cmocka_unit_test(lines_in_base64_end_in_crlf),
 		cmocka_unit_test(only_plain_media_types_pass),
 	};
 
