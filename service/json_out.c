@@ -19,7 +19,9 @@ static void comma(struct buf *out)
 void json_out_key(struct buf *out, const char *key)
 {
 	comma(out);
-	buf_printf(out, "\"%s\":", key);
+	buf_append_byte(out, '"');
+	buf_append_text(out, key);
+	buf_append(out, "\":", 2);
 }
 
 void json_out_text(struct buf *out, const char *key, struct slice text)

@@ -28,7 +28,10 @@ static void link_to(struct buf *out, const char *key, const struct id *id, const
 
 	id_format(id, text);
 	json_out_key(out, key);
-	buf_printf(out, "\"/v1/tasks/%s%s\"", text, tail);
+	buf_append_text(out, "\"/v1/tasks/");
+	buf_append_text(out, text);
+	buf_append_text(out, tail);
+	buf_append_byte(out, '"');
 }
 
 void status_render_links(const struct id *id, struct buf *out)
