@@ -414,10 +414,12 @@ static int close_delivery(
 	if (rc < 0)
 		return rc;
 	query_init(&q, s,
-		"UPDATE tasks SET pending = pending - 1, delivered = delivered + ?, undelivered = undelivered + ?, "
-		"rev = rev + 1 WHERE id = ?");
+		"UPDATE tasks SET pending = pending - 1, delivered = delivered + ?1, undelivered = undelivered + ?2, "
+		"sweep_at = CASE WHEN sweep_at < ?3 THEN ?3 ELSE sweep_at END, rev = rev + 1 WHERE id = ?4");
 	query_int(&q, is_delivered);
 	query_int(&q, !is_delivered);
+	/* By its schedule it dies days after the task's end: it can still be sent again. */
+	query_int(&q, is_delivered ? 0 : lifetime_of_content(&s->lifetime, at_ms));
 	query_id(&q, task_id);
 	rc = query_run(&q);
 	return rc < 0 ? rc : sql_task_changed(s, task_id);

@@ -507,6 +507,24 @@ static void what_is_sent_again_keeps_the_content_until_it_has_ended(void **state
 	assert_int_equal(deliveries_of(f, &id).task.presence, STORE_TOMBSTONE);
 }
 
+static void what_died_late_is_kept_for_as_long_as_a_result(void **state)
+{
+	struct fixture *f = *state;
+	struct id id = succeed(f, TO_WEBHOOK, T0);
+	struct store_sweep swept;
+	struct id row;
+
+	assert_int_equal(end_all(f, T0 + 3 * DAY_MS, STORE_DUE_DEAD), 1);
+	row = only(f, &id)->id;
+	assert_int_equal(sweep_store(f, T0 + 4 * DAY_MS - 1, 10, &swept), 0);
+	assert_int_equal(swept.expired, 0);
+	assert_int_equal(retry(f, &row, TENANT, T0 + 4 * DAY_MS - 1).retry, STORE_RETRY_DONE);
+	assert_int_equal(end_all(f, T0 + 4 * DAY_MS - 1, STORE_DUE_DONE), 1);
+	assert_int_equal(sweep_store(f, T0 + 4 * DAY_MS, 10, &swept), 0);
+	assert_int_equal(swept.expired, 1);
+	assert_int_equal(retry(f, &row, TENANT, T0 + 4 * DAY_MS).retry, STORE_RETRY_ABSENT);
+}
+
 static void a_replay_takes_the_dead_ones_of_a_time_in_small_steps(void **state)
 {
 	struct fixture *f = *state;
@@ -948,6 +966,7 @@ int conformance_run_deliveries(void)
 		TEST(a_dead_delivery_is_sent_again_under_its_id_and_counts_on),
 		TEST(a_delivered_one_can_be_sent_again_too),
 		TEST(what_is_sent_again_keeps_the_content_until_it_has_ended),
+		TEST(what_died_late_is_kept_for_as_long_as_a_result),
 		TEST(a_replay_takes_the_dead_ones_of_a_time_in_small_steps),
 		TEST(a_replay_is_one_tenants_and_one_channels),
 		TEST(a_replay_can_be_of_one_endpoint_and_leaves_out_those_disabled),
