@@ -62,8 +62,10 @@ static int check_query(const struct call *call, const char *also, struct fault *
 
 		if (!slice_is_text(name, "last_event_id") && !slice_is_text(name, "ticket") &&
 			!(also && slice_is_text(name, also)))
-			return fault_set(fault, PROBLEM_INVALID_FIELD, NULL, "Unknown query parameter: %s.",
-				fault_quote(name).text);
+			return call_has_key_in_query(call)
+				       ? fault_set(fault, PROBLEM_INVALID_FIELD, NULL, CALL_KEY_IN_QUERY)
+				       : fault_set(fault, PROBLEM_INVALID_FIELD, NULL,
+						 "Unknown query parameter: %s.", fault_quote(name).text);
 	}
 	return 0;
 }

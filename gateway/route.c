@@ -14,6 +14,7 @@
 #include "gateway/result.h"
 #include "gateway/run.h"
 #include "gateway/submit.h"
+#include "gateway/ws.h"
 #include "proto/json.h"
 
 enum { NAMES_MAX = 16, NAME_LEN_MAX = 64 };
@@ -274,8 +275,12 @@ static void on_result(struct call *call, void *arg)
 static void on_live(struct call *call, void *arg)
 {
 	const struct route *r = arg;
+	struct slice id = call_segment(call, r->options->live_of);
 
-	events_of_task(r->g, call, call_segment(call, r->options->live_of));
+	if (ws_is_wanted(call))
+		ws_task(r->g, call, id);
+	else
+		events_of_task(r->g, call, id);
 }
 
 /* ---- mounting ---- */
@@ -311,7 +316,7 @@ static int mount(struct route *r)
 	else if (is_given(r->options->result_of))
 		e = (struct endpoint){e.methods, e.path, on_result, 0};
 	else if (is_given(r->options->live_of))
-		e = (struct endpoint){e.methods, e.path, on_live, 0};
+		e = (struct endpoint){e.methods, e.path, on_live, ENDPOINT_LIVE};
 	rc = read_names(r);
 	if (rc == 0)
 		rc = server_add(r->g->server, &e, r);

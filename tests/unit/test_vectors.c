@@ -14,6 +14,7 @@
 #include "proto/control.h"
 #include "proto/json.h"
 #include "proto/reply.h"
+#include "tests/unit/equal.h"
 
 #define ROOM 1000000
 
@@ -151,6 +152,85 @@ static void put_control(struct buf *out, const struct control *c)
 	put_number(out, "at", c->at_ms);
 }
 
+static void put_live_error(struct buf *out, bool has_error, const struct live_error *e)
+{
+	if (!has_error)
+		return;
+	put_key(out, "error");
+	buf_append_byte(out, '{');
+	put_text(out, "type", e->type);
+	put_text(out, "message", e->message);
+	put_true(out, "retryable", e->retryable);
+	put_number(out, "status", e->status);
+	put_text(out, "data", e->data);
+	buf_append_byte(out, '}');
+}
+
+static void put_live_event(struct buf *out, const struct live_event *e)
+{
+	put_id(out, "id", &e->id);
+	put_text(out, "tenant", e->tenant);
+	put_text(out, "task", e->task);
+	put_text(out, "state", slice_text(task_state_name(e->state)));
+	put_number(out, "rev", (int64_t)e->rev);
+	put_true(out, "is_partial", e->is_partial);
+	put_number(out, "attempt", e->attempt);
+	put_number(out, "created_at", e->created_at_ms);
+	put_number(out, "due_at", e->due_at_ms);
+	put_number(out, "started_at", e->started_at_ms);
+	put_number(out, "finished_at", e->finished_at_ms);
+	put_text(out, "progress", e->progress);
+	put_text(out, "metadata", e->metadata);
+	put_text(out, "worker", e->worker);
+	put_live_error(out, e->has_error, &e->error);
+	put_text(out, "content_type", e->content_type);
+	put_number(out, "result_len", e->result_len);
+	put_true(out, "result_is_json", e->result_is_json);
+	put_bin(out, "result", e->result);
+	put_id(out, "waits_for", &e->waits_for);
+	put_id(out, "batch", &e->batch);
+	put_id(out, "retry_of", &e->retry_of);
+	put_number(out, "pending", e->deliveries_pending);
+	put_number(out, "delivered", e->deliveries_delivered);
+	put_number(out, "dead", e->deliveries_dead);
+}
+
+static void put_live_events(struct buf *out, struct slice events)
+{
+	struct decode_error error;
+	struct live_event e;
+	struct slice event;
+
+	put_key(out, "events");
+	buf_append_byte(out, '[');
+	for (size_t at = 0; live_next_event(events, &at, &event);) {
+		assert_int_equal(live_event_decode(event, &e, &error), 0);
+		if (out->data[out->len - 1] != '[')
+			buf_append_byte(out, ',');
+		buf_append_byte(out, '{');
+		put_live_event(out, &e);
+		buf_append_byte(out, '}');
+	}
+	buf_append_byte(out, ']');
+}
+
+static int replay_live(
+	struct slice bytes, struct buf *described, struct buf *encoded, struct decode_error *error)
+{
+	struct live_message m;
+	int rc = live_message_decode(bytes, &m, error);
+
+	if (rc < 0)
+		return rc;
+	buf_append_byte(described, '{');
+	put_number(described, "publisher", (int64_t)m.publisher);
+	put_bin(described, "marks", m.marks);
+	if (slice_is_set(m.events))
+		put_live_events(described, m.events);
+	buf_append_byte(described, '}');
+	return live_message_encode_again(&m, ROOM, encoded);
+}
+
 /* Decodes, describes as JSON and encodes again. */
 #define REPLAY(name)                                                                                        \
 	static int replay_##name(                                                                           \
@@ -181,6 +261,7 @@ static const struct {
 	{"\"reply\"", replay_reply},
 	{"\"context\"", replay_context},
 	{"\"control\"", replay_control},
+	{"\"live\"", replay_live},
 };
 
 /* ---- the files ---- */

@@ -3,7 +3,7 @@
 
 Each *.json beside this file is one message:
 
-  message    which decoder it is for: request, reply, context or control
+  message    which decoder it is for: request, reply, context, control or live
   hex        the bytes
   fields     what they say ({"bin": hex} for bytes); "v": 1 is understood
   extra      keys that a decoder skips
