@@ -240,7 +240,7 @@ void endpoints_patch(struct call *call, void *arg)
 		.outcomes = body.outcomes,
 		.has_enabled = body.has_enabled,
 		.is_enabled = body.is_enabled,
-		.reason = slice_text("by PATCH"),
+		.reason = slice_text("by request"),
 		.now_ms = clock_wall_ms(),
 	};
 	a = asking_new(g, call, answer_one);

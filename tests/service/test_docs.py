@@ -89,7 +89,7 @@ def test_every_option_of_run_is_documented_and_no_other():
 
 
 def test_every_channel_is_documented_and_no_other():
-    rows = re.findall(r'\{"(\w+)", "(\w+)", ', table_of("gateway/deliver.c", "channels"))
+    rows = re.findall(r'\.name = "(\w+)",\s*\.key = "(\w+)"', table_of("gateway/deliver.c", "channels"))
     same(rows_under("#### Deliver"), {name for name, _ in rows})
     same(rows_under("#### Deliver", column=1), {key for _, key in rows})
 
