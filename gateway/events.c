@@ -56,6 +56,8 @@ static int check_query(const struct call *call, const char *also, struct fault *
 	const struct call_param *params;
 	size_t len;
 
+	if (call_has_key_in_query(call))
+		return fault_set(fault, PROBLEM_INVALID_FIELD, NULL, "%s", CALL_KEY_IN_QUERY);
 	params = call_params(call, &len);
 	for (size_t i = 0; i < len; i++) {
 		struct slice name = params[i].name;

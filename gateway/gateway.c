@@ -24,7 +24,9 @@
 #include "gateway/run.h"
 #include "gateway/sse.h"
 #include "gateway/tasks.h"
+#include "gateway/tickets.h"
 #include "gateway/waiter.h"
+#include "gateway/ws.h"
 #include "proto/topology.h"
 #include "runtime/clock.h"
 #include "service/live_out.h"
@@ -62,6 +64,8 @@ static const struct endpoint endpoints[] = {
 	{CALL_DELETE, "/v1/tasks/{id}", delete_task, ENDPOINT_BARE},
 	{CALL_GET, "/v1/tasks/{id}/result", get_result, 0},
 	{CALL_GET, "/v1/tasks/{id}/events", get_events, ENDPOINT_LIVE},
+	{CALL_GET, "/v1/tasks/{id}/ws", ws_get_task, ENDPOINT_LIVE},
+	{CALL_GET, "/v1/ws", ws_get_many, ENDPOINT_LIVE},
 	{CALL_GET, "/v1/events", events_of_tenant, ENDPOINT_LIVE},
 	{CALL_POST, "/v1/tasks/{id}/retry", retry_task, ENDPOINT_SUBMIT | ENDPOINT_BARE},
 	{CALL_GET, "/v1/tasks/{id}/deliveries", deliveries_of_task, ENDPOINT_BARE},
@@ -72,6 +76,7 @@ static const struct endpoint endpoints[] = {
 	{CALL_POST, "/v1/batches", batch_post, ENDPOINT_SUBMIT | ENDPOINT_BARE},
 	{CALL_GET, "/v1/batches/{id}", batch_get, ENDPOINT_BARE},
 	{CALL_GET, "/v1/queues", queues_get, ENDPOINT_BARE},
+	{CALL_POST, "/v1/tickets", tickets_post, ENDPOINT_BARE},
 	{CALL_POST, "/v1/endpoints", endpoints_post, ENDPOINT_BARE},
 	{CALL_GET, "/v1/endpoints", endpoints_list, ENDPOINT_BARE},
 	{CALL_GET, "/v1/endpoints/{id}", endpoints_get, ENDPOINT_BARE},
@@ -251,6 +256,7 @@ static void collect(void *arg)
 
 	live_stats(g->live, &live);
 	metrics_set(m, GATEWAY_WAITERS, (double)waiters_count(g->waiters));
+	metrics_set(m, GATEWAY_WEBSOCKETS, (double)g->sockets.count);
 	metrics_set(m, GATEWAY_EVENT_STREAMS, (double)sse_group_count(g->sse));
 	metrics_set(m, GATEWAY_FOLLOWERS, (double)live.followers);
 	metrics_set(m, GATEWAY_LIVE_UP, live.is_connected);
@@ -267,6 +273,8 @@ static int start_server(struct gateway *g)
 		.metrics = g->service->metrics,
 		.health = g->service->health,
 		.options = g->options,
+		.read_ticket = tickets_read,
+		.arg = g,
 	};
 	int rc = server_new(&config, &g->server);
 
@@ -335,6 +343,8 @@ static int gateway_start(struct service *s, const void *options, void **self)
 		return -ENOMEM;
 	g->service = s;
 	g->options = &root->gateway;
+	g->sockets = (struct ws_context){
+		.loop = s->loop, .metrics = s->metrics, .options = &g->options->live};
 	rc = start_parts(g);
 	if (rc < 0)
 		gateway_free(g);

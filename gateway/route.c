@@ -14,6 +14,7 @@
 #include "gateway/result.h"
 #include "gateway/run.h"
 #include "gateway/submit.h"
+#include "gateway/ws.h"
 #include "proto/json.h"
 
 enum { NAMES_MAX = 16, NAME_LEN_MAX = 64 };
@@ -275,7 +276,12 @@ static void on_live(struct call *call, void *arg)
 {
 	const struct route *r = arg;
 
-	events_of_task(r->g, call, call_segment(call, r->options->live_of));
+	struct slice id = call_segment(call, r->options->live_of);
+
+	if (ws_is_wanted(call))
+		ws_task(r->g, call, id);
+	else
+		events_of_task(r->g, call, id);
 }
 
 /* ---- mounting ---- */

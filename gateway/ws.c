@@ -46,6 +46,40 @@ static void answer_too_many(struct call *call)
 	call_problem(call, PROBLEM_BUSY, NULL, "as many tasks are followed as may");
 }
 
+/* ---- what is sent ---- */
+
+static void send_rendered(struct ws_socket *socket, const struct buf *text)
+{
+	if (text->error)
+		ws_socket_close(socket, WEBSOCKET_INTERNAL, "out of memory");
+	else
+		ws_socket_send(socket, buf_slice(text));
+}
+
+static void send_problem(
+	struct ws_socket *socket, const struct ws_command *command, const struct fault *fault)
+{
+	struct buf out;
+
+	buf_init(&out, ANSWER_MAX);
+	ws_render_problem(command, fault, &out);
+	send_rendered(socket, &out);
+	buf_done(&out);
+}
+
+/* `command`: what it is told for. */
+static void tell(struct ws_socket *socket, const struct live_change *change, const struct ws_command *command)
+{
+	struct fault gone;
+
+	if (slice_is_set(change->document)) {
+		ws_socket_send(socket, change->document);
+		return;
+	}
+	fault_set(&gone, PROBLEM_GONE, "", "the lifetime of this task has passed");
+	send_problem(socket, command, &gone);
+}
+
 /* ---- one task ---- */
 
 struct one {
@@ -58,9 +92,10 @@ struct one {
 
 static void on_change(const struct live_change *change, void *arg)
 {
+	static const struct ws_command nothing_asked;
 	struct one *one = arg;
 
-	ws_socket_send(one->socket, change->document);
+	tell(one->socket, change, &nothing_asked);
 	if (!change->is_last)
 		return;
 	live_unfollow(one->follower);
@@ -153,8 +188,10 @@ static void end_subscription(struct subscription *s)
 static void on_change_of_many(const struct live_change *change, void *arg)
 {
 	struct subscription *s = arg;
+	struct ws_command asked = {.verb = WS_SUBSCRIBE};
 
-	ws_socket_send(s->many->socket, change->document);
+	id_format(&s->id, asked.id.text);
+	tell(s->many->socket, change, &asked);
 	if (change->is_last)
 		end_subscription(s);
 }
@@ -211,19 +248,13 @@ static int obey(struct many *many, const struct ws_command *command, struct faul
 	return 0;
 }
 
-static void answer(struct many *many, const struct ws_command *command, const struct fault *fault)
+static void send_done(struct ws_socket *socket, const struct ws_command *command)
 {
 	struct buf out;
 
 	buf_init(&out, ANSWER_MAX);
-	if (fault)
-		ws_render_problem(command, fault, &out);
-	else
-		ws_render_done(command, &out);
-	if (out.error)
-		ws_socket_close(many->socket, WEBSOCKET_INTERNAL, "out of memory");
-	else
-		ws_socket_send(many->socket, buf_slice(&out));
+	ws_render_done(command, &out);
+	send_rendered(socket, &out);
 	buf_done(&out);
 }
 
@@ -238,8 +269,10 @@ static void on_command(struct slice text, void *arg)
 		rc = obey(many, &command, &fault);
 	if (rc == -ENOMEM)
 		ws_socket_close(many->socket, WEBSOCKET_INTERNAL, "out of memory");
+	else if (rc < 0)
+		send_problem(many->socket, &command, &fault);
 	else
-		answer(many, &command, rc < 0 ? &fault : NULL);
+		send_done(many->socket, &command);
 }
 
 static void free_subscription(void *arg)
