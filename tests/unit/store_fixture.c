@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "runtime/clock.h"
+#include "tests/unit/postgres_server.h"
 
 enum { PATIENCE_MS = 30000 };
 
@@ -99,6 +100,25 @@ static void remove_sqlite(struct fixture *f)
 	}
 }
 
+static void make_postgres(struct fixture *f)
+{
+	static unsigned count;
+	char text[128];
+
+	snprintf(f->folder, sizeof f->folder, "test%d_%u", (int)getpid(), ++count);
+	snprintf(text, sizeof text, "CREATE DATABASE %s OWNER postback", f->folder);
+	postgres_server_run("postgres", text);
+	postgres_server_url(f->url, sizeof f->url, f->folder);
+}
+
+static void remove_postgres(struct fixture *f)
+{
+	char text[128];
+
+	snprintf(text, sizeof text, "DROP DATABASE %s WITH (FORCE)", f->folder);
+	postgres_server_run("postgres", text);
+}
+
 /* How a new and empty one comes to be, and goes. */
 static const struct kind {
 	const char *scheme;
@@ -106,6 +126,7 @@ static const struct kind {
 	void (*remove)(struct fixture *f);
 } kinds[] = {
 	{"sqlite", make_sqlite, remove_sqlite},
+	{"postgresql", make_postgres, remove_postgres},
 };
 
 static const struct kind *used = &kinds[0];
