@@ -76,15 +76,18 @@ static void end_dead(struct delivery *d, const char *error)
 /* Of what the operator has to see to, not of what is wrong with one mail. */
 static void log_trouble(struct email_channel *c, const struct email_outcome *o)
 {
-	static const char *const events[] = {
-		[EMAIL_TROUBLE_LOGIN] = "email_login_failed", [EMAIL_TROUBLE_TLS] = "email_tls_failed"};
+	const char *url = c->options->url;
 	unsigned suppressed;
 
 	if (o->trouble == EMAIL_TROUBLE_NONE ||
 		!log_gate_pass(&c->troubles[o->trouble], LOG_EVERY_MS, &suppressed))
 		return;
-	log_warn(events[o->trouble], LOG_TEXT("url", c->options->url), LOG_TEXT("error", o->error),
-		LOG_INT("suppressed", suppressed));
+	if (o->trouble == EMAIL_TROUBLE_LOGIN)
+		log_warn("email_login_failed", LOG_TEXT("url", url), LOG_TEXT("error", o->error),
+			LOG_INT("suppressed", suppressed));
+	else
+		log_warn("email_tls_failed", LOG_TEXT("url", url), LOG_TEXT("error", o->error),
+			LOG_INT("suppressed", suppressed));
 }
 
 static void end_tried(struct delivery *d)

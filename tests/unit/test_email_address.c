@@ -1,5 +1,5 @@
 #include "runtime/email_address.h"
-#include "sweeps.h"
+#include "tests/unit/sweeps.h"
 
 static void good_addresses_pass(void **state)
 {

@@ -1,7 +1,7 @@
 #include "base/utf8.h"
 #include "notifier/email_encode.h"
 #include "notifier/email_message.h"
-#include "sweeps.h"
+#include "tests/unit/sweeps.h"
 
 static const struct id delivery = {{0x01, 0xa2, 3, 4, 5, 6, 0x77, 8, 0x89, 10, 11, 12, 13, 14, 15, 16}};
 static const struct id task = {{0x01, 0xa2, 3, 4, 5, 6, 0x77, 8, 0x89, 10, 11, 12, 13, 14, 15, 17}};

@@ -1,6 +1,6 @@
 #include "notifier/template.h"
 #include "proto/json.h"
-#include "sweeps.h"
+#include "tests/unit/sweeps.h"
 
 static const char document[] =
 	"{\"id\":\"01a2\",\"task\":\"report\",\"status\":\"succeeded\",\"attempt\":2,"
