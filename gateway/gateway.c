@@ -353,6 +353,8 @@ static int gateway_start(struct service *s, const void *options, void **self)
 	return rc;
 }
 
+static const char *const publishes_to[] = {TOPOLOGY_TASKS_EXCHANGE, TOPOLOGY_INLINE_EXCHANGE, NULL};
+
 const struct service_definition gateway_definition = {
 	.name = "gateway",
 	.summary = "Takes work over HTTP and answers with its outcome.",
@@ -361,6 +363,7 @@ const struct service_definition gateway_definition = {
 	.metrics = gateway_metrics,
 	.metrics_len = GATEWAY_METRICS,
 	.check = gateway_options_check,
+	.publishes_to = publishes_to,
 	.start = gateway_start,
 	.stop = gateway_stop,
 	.free = gateway_free,

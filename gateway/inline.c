@@ -223,7 +223,7 @@ static int consume(struct inline_lane *lane, const char *queue)
 		.arg = lane,
 	};
 
-	return broker_consume(lane->service->consume, &opt, &lane->consumer);
+	return service_consume(lane->service, &opt, &lane->consumer);
 }
 
 int inline_lane_new(struct service *service, struct inline_lane **out)

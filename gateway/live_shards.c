@@ -181,5 +181,5 @@ int live_connect(struct live *l)
 	if (rc < 0)
 		return rc;
 	broker_on_bound(b, on_bound, l);
-	return broker_consume(b, &opt, &l->consumer);
+	return service_consume(l->config.service, &opt, &l->consumer);
 }

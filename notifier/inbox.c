@@ -404,7 +404,7 @@ static void start_source(struct source *s)
 		.arg = s,
 	};
 
-	if (broker_consume(s->inbox->service->consume, &opt, &s->consumer) < 0)
+	if (service_consume(s->inbox->service, &opt, &s->consumer) < 0)
 		log_error("consume_failed", LOG_TEXT("queue", s->queue));
 }
 
@@ -480,14 +480,10 @@ int inbox_new(struct service *s, struct store *store, const struct inbox_hooks *
 	queue_init(&i->waiting);
 	queue_init(&i->applying);
 	queue_init(&i->doubtful);
-	i->sources[SOURCE_REPLIES] = (struct source){.inbox = i,
-		.queue = TOPOLOGY_REPLIES_QUEUE,
-		.tag = "postback-notifier replies",
-		.prefetch = PREFETCH};
-	i->sources[SOURCE_DEAD] = (struct source){.inbox = i,
-		.queue = TOPOLOGY_DEAD,
-		.tag = "postback-notifier dead",
-		.prefetch = STORE_EVENTS_MAX};
+	i->sources[SOURCE_REPLIES] = (struct source){
+		.inbox = i, .queue = TOPOLOGY_REPLIES_QUEUE, .tag = "replies", .prefetch = PREFETCH};
+	i->sources[SOURCE_DEAD] = (struct source){
+		.inbox = i, .queue = TOPOLOGY_DEAD, .tag = "dead", .prefetch = STORE_EVENTS_MAX};
 	i->timer = loop_timer(s->loop, on_timer, i);
 	i->keys_timer = loop_timer(s->loop, on_keys_timer, i);
 	if (!i->timer || !i->keys_timer) {

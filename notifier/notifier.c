@@ -8,6 +8,7 @@
 #include "notifier/metrics.h"
 #include "notifier/options.h"
 #include "notifier/sweep.h"
+#include "proto/topology.h"
 #include "service/live_out.h"
 
 enum { DRAIN_MS = 20000 };
@@ -151,6 +152,8 @@ static int64_t drain_ms(const void *options)
 	return longest_ms + DRAIN_MS;
 }
 
+static const char *const publishes_to[] = {TOPOLOGY_TASKS_EXCHANGE, TOPOLOGY_EVENTS_EXCHANGE, NULL};
+
 const struct service_definition notifier_definition = {
 	.name = "notifier",
 	.summary = "Keeps what became of tasks and sees to everything that happens later.",
@@ -159,6 +162,7 @@ const struct service_definition notifier_definition = {
 	.admin_offset = offsetof(struct notifier_root, notifier.admin),
 	.metrics = metrics,
 	.metrics_len = sizeof metrics / sizeof *metrics,
+	.publishes_to = publishes_to,
 	.start = notifier_start,
 	.stop = notifier_stop,
 	.free = notifier_free,

@@ -98,7 +98,7 @@ int cancels_new(struct processor *p, struct cancels **out)
 	struct cancels *c = calloc(1, sizeof *c);
 	struct broker_consumer_options opt = {
 		.queue = TOPOLOGY_CONTROL,
-		.tag = p->service->instance,
+		.tag = "control",
 		.prefetch = PREFETCH,
 		.stream_from_first = true,
 		.on_delivery = on_delivery,
@@ -113,7 +113,7 @@ int cancels_new(struct processor *p, struct cancels **out)
 	c->quiet = loop_timer(p->service->loop, on_settled, c);
 	c->limit = loop_timer(p->service->loop, on_settled, c);
 	if (c->quiet && c->limit)
-		rc = broker_consume(p->service->consume, &opt, &c->consumer);
+		rc = service_consume(p->service, &opt, &c->consumer);
 	if (rc < 0)
 		cancels_free(c);
 	else

@@ -264,10 +264,9 @@ static int lane_consume(struct lane *lane, struct handler *h, bool is_inline, ui
 	struct service *s = h->processor->service;
 	struct slice task = slice_text(h->options->task);
 	char queue[TOPOLOGY_NAME_MAX];
-	char tag[160];
 	struct broker_consumer_options opt = {
 		.queue = queue,
-		.tag = tag,
+		.tag = is_inline ? "inline" : "tasks",
 		.prefetch = prefetch,
 		.on_delivery = on_delivery,
 		.on_change = on_change,
@@ -278,10 +277,9 @@ static int lane_consume(struct lane *lane, struct handler *h, bool is_inline, ui
 		topology_inline_queue(task, queue);
 	else
 		topology_task_queue(task, queue);
-	snprintf(tag, sizeof tag, "%s %s", s->instance, is_inline ? "inline" : "tasks");
 	lane->handler = h;
 	lane->is_inline = is_inline;
-	return broker_consume(s->consume, &opt, &lane->consumer);
+	return service_consume(s, &opt, &lane->consumer);
 }
 
 int handler_consume(struct handler *h)

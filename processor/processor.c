@@ -9,6 +9,7 @@
 #include "processor/cancels.h"
 #include "processor/handler.h"
 #include "processor/plugin_host.h"
+#include "proto/topology.h"
 #include "runtime/clock.h"
 
 enum {
@@ -248,6 +249,8 @@ static int processor_start(struct service *s, const void *options, void **self)
 	return 0;
 }
 
+static const char *const publishes_to[] = {TOPOLOGY_REPLY_EXCHANGE, NULL};
+
 const struct service_definition processor_definition = {
 	.name = "processor",
 	.summary = "Consumes task queues, runs handlers and sends their results.",
@@ -257,6 +260,7 @@ const struct service_definition processor_definition = {
 	.metrics = metric_table,
 	.metrics_len = sizeof metric_table / sizeof *metric_table,
 	.check = processor_options_check,
+	.publishes_to = publishes_to,
 	.start = processor_start,
 	.stop = processor_stop,
 	.free = processor_free,

@@ -63,13 +63,14 @@ struct broker_arg {
 };
 
 struct broker_declaration {
-	enum { BROKER_EXCHANGE, BROKER_QUEUE, BROKER_BINDING } kind;
+	enum { BROKER_EXCHANGE, BROKER_QUEUE, BROKER_BINDING, BROKER_PERMISSION } kind;
 	const char *name;   /* exchange or queue; of a binding, the queue */
 	const char *source; /* binding: the exchange */
 	const char *key;    /* binding */
 	const char *type;   /* exchange */
 	bool durable;
 	bool exclusive;
+	bool passive; /* exchange, queue: only sees that it is there */
 	const struct broker_arg *args;
 	size_t args_len;
 };
@@ -77,6 +78,9 @@ struct broker_declaration {
 /*
  * Adds to what this connection declares whenever it comes up, in order; now, when it is up. All is copied. Where the
  * broker has it with other arguments (406) it is checked passively and the difference logged. -ENOMEM.
+ *
+ * BROKER_PERMISSION sees that this user may publish to a direct exchange, before the first message that counts: an empty
+ * one is sent under a key that no queue has, and comes back.
  *
  * An exclusive queue whose name ends in '%' is a fresh one each time the connection comes up: the broker keeps an old one
  * locked up to two heartbeats after its connection was lost. The '%' becomes eight random hex digits, the same ones in

@@ -28,6 +28,7 @@ static struct declaration *declaration_new(const struct broker_declaration *d)
 		return NULL;
 	n->parcel.kind = PARCEL_DECLARE;
 	n->what = *d;
+	n->is_passive = d->passive;
 	args = (struct broker_arg *)n->storage;
 	at = (uint8_t *)(args + d->args_len);
 	kept[0] = &n->what.name;

@@ -4,6 +4,7 @@
 
 #include "runtime/backoff.h"
 #include "runtime/broker_internal.h"
+#include "runtime/broker_refusal.h"
 #include "runtime/clock.h"
 
 enum { GATE_MS = 10000 };
@@ -352,12 +353,14 @@ static void close_channel(struct broker_consumer *c)
 
 static void on_close(struct broker_consumer *c, const amqp_channel_close_t *m)
 {
-	char text[WHY_MAX - 100];
+	char text[REPLY_TEXT_MAX];
+	char why[WHY_MAX];
 
 	link_close_text(m->reply_code, m->reply_text, text, sizeof text);
+	snprintf(why, sizeof why, "%s: %s", text, refusal_mend(REFUSAL_CONSUME, m->reply_code, text));
 	link_send(c->link, c->channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &(amqp_channel_close_ok_t){0});
 	close_channel(c);
-	failed(c, text, m->reply_code == AMQP_NOT_FOUND);
+	failed(c, why, m->reply_code == AMQP_NOT_FOUND);
 }
 
 /* ---- messages ---- */

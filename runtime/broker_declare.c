@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "runtime/broker_internal.h"
+#include "runtime/broker_refusal.h"
 
 static bool is_same_binding(const struct broker_declaration *a, const struct broker_declaration *b)
 {
@@ -141,6 +142,19 @@ static void send_binding(struct link *l, const struct declaration *d)
 				.queue = queue, .exchange = exchange, .routing_key = routing_key});
 }
 
+/* Nobody binds a queue under this key, so it comes back. */
+static void send_permission(struct link *l, const struct declaration *d)
+{
+	int rc;
+
+	if (l->is_lost)
+		return;
+	rc = amqp_basic_publish(l->conn, CHANNEL_DECLARE, bytes_text(d->what.name),
+		bytes_text("postback.may-publish"), 1, 0, NULL, amqp_empty_bytes);
+	if (rc != AMQP_STATUS_OK)
+		link_lose(l, "the connection broke: %s", amqp_error_string2(rc));
+}
+
 static void declare_one(struct link *l, struct declaration *d)
 {
 	struct link_declarer *r = &l->declarer;
@@ -153,6 +167,7 @@ static void declare_one(struct link *l, struct declaration *d)
 	case BROKER_EXCHANGE: send_exchange(l, d); break;
 	case BROKER_QUEUE: send_queue(l, d); break;
 	case BROKER_BINDING: send_binding(l, d); break;
+	case BROKER_PERMISSION: send_permission(l, d); break;
 	}
 }
 
@@ -170,7 +185,7 @@ static void reset(struct link_declarer *r)
 	for (struct declaration *d = r->first; d; d = d->next) {
 		if (d != r->sent) {
 			d->phase = DECLARE_TODO;
-			d->is_passive = false;
+			d->is_passive = d->what.passive;
 		}
 	}
 }
@@ -237,14 +252,31 @@ static const char *kind_name(const struct declaration *d)
 	case BROKER_EXCHANGE: return "exchange";
 	case BROKER_QUEUE: return "queue";
 	case BROKER_BINDING: return "binding of queue";
+	case BROKER_PERMISSION: return "permission to publish to exchange";
 	}
 	return "";
+}
+
+static void lose_over(struct link *l, const struct declaration *d, uint16_t code, const char *text)
+{
+	static const enum refusal_act acts[] = {
+		[BROKER_EXCHANGE] = REFUSAL_EXCHANGE,
+		[BROKER_QUEUE] = REFUSAL_QUEUE,
+		[BROKER_BINDING] = REFUSAL_BINDING,
+		[BROKER_PERMISSION] = REFUSAL_PUBLISH,
+	};
+	bool is_missing = code == AMQP_NOT_FOUND && d->what.passive;
+
+	link_lose(l, "%s the %s %s: %s: %s", d->what.kind == BROKER_PERMISSION ? "no" : "cannot declare",
+		kind_name(d), d->what.name, text,
+		is_missing ? "import the definitions (compose/definitions.json), or set amqp.declare"
+			   : refusal_mend(acts[d->what.kind], code, text));
 }
 
 /* There with other arguments, or not ours to make: it will do if it exists at all. */
 static bool can_check_instead(const struct declaration *d, uint16_t code)
 {
-	return d->what.kind != BROKER_BINDING && !d->is_passive &&
+	return d->what.kind != BROKER_BINDING && d->what.kind != BROKER_PERMISSION && !d->is_passive &&
 	       (code == AMQP_PRECONDITION_FAILED || code == AMQP_ACCESS_REFUSED);
 }
 
@@ -255,7 +287,7 @@ static void refused(struct link *l, struct declaration *d, uint16_t code, const 
 		return;
 	}
 	if (!can_check_instead(d, code)) {
-		link_lose(l, "cannot declare the %s %s: %s", kind_name(d), d->what.name, text);
+		lose_over(l, d, code, text);
 		return;
 	}
 	if (!d->is_difference_logged)
@@ -271,7 +303,7 @@ static void on_close(struct link *l, const amqp_channel_close_t *m)
 {
 	struct link_declarer *r = &l->declarer;
 	struct declaration *d = r->sent;
-	char text[WHY_MAX - 100];
+	char text[REPLY_TEXT_MAX];
 
 	link_close_text(m->reply_code, m->reply_text, text, sizeof text);
 	link_send(l, CHANNEL_DECLARE, AMQP_CHANNEL_CLOSE_OK_METHOD, &(amqp_channel_close_ok_t){0});
@@ -289,6 +321,7 @@ void link_declare_frame(struct link *l, const amqp_frame_t *frame)
 	case AMQP_EXCHANGE_DECLARE_OK_METHOD:
 	case AMQP_QUEUE_DECLARE_OK_METHOD:
 	case AMQP_QUEUE_BIND_OK_METHOD:
+	case AMQP_BASIC_RETURN_METHOD:
 	case AMQP_QUEUE_UNBIND_OK_METHOD: answered(l); break;
 	default: break;
 	}

@@ -79,7 +79,7 @@ static const char *mend_of(uint16_t code)
 static void refuse_reply(struct link *l, const amqp_rpc_reply_t *reply)
 {
 	const amqp_connection_close_t *close = reply->reply.decoded;
-	char text[WHY_MAX - 100];
+	char text[REPLY_TEXT_MAX];
 
 	if (reply->reply_type != AMQP_RESPONSE_SERVER_EXCEPTION) {
 		refuse_status(l, reply->library_error);

@@ -15,8 +15,9 @@
 #include "runtime/log.h"
 
 enum {
-	WHY_MAX = 320,
-	SHORT_MAX = 255, /* AMQP's short string */
+	WHY_MAX = 512,
+	REPLY_TEXT_MAX = 300, /* a reply code and RabbitMQ's text, a short string */
+	SHORT_MAX = 255,      /* AMQP's short string */
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_CAP_MS = 10000,
 	CHANNEL_DECLARE = 1,

@@ -7,6 +7,7 @@
 
 #include "runtime/backoff.h"
 #include "runtime/broker_internal.h"
+#include "runtime/broker_refusal.h"
 #include "runtime/clock.h"
 
 enum {
@@ -501,12 +502,13 @@ static void ground_flight(struct link *l, bool are_suspects)
 	forget_flight_tags(r);
 }
 
-static void log_close(struct link *l, const char *text)
+static void log_close(struct link *l, uint16_t code, const char *text)
 {
 	unsigned left_out;
 
 	if (log_gate_pass(&l->close_gate, GATE_MS, &left_out))
 		log_warn("broker_publish_refused", LOG_TEXT("connection", l->name), LOG_TEXT("why", text),
+			LOG_TEXT("mend", refusal_mend(REFUSAL_PUBLISH, code, text)),
 			LOG_INT("in_flight", (int64_t)l->publisher.flight.len),
 			LOG_INT("suppressed", left_out));
 }
@@ -514,11 +516,11 @@ static void log_close(struct link *l, const char *text)
 static void on_close(struct link *l, const amqp_channel_close_t *m)
 {
 	struct link_publisher *r = &l->publisher;
-	char text[WHY_MAX - 100];
+	char text[REPLY_TEXT_MAX];
 
 	link_close_text(m->reply_code, m->reply_text, text, sizeof text);
 	link_send(l, CHANNEL_PUBLISH, AMQP_CHANNEL_CLOSE_OK_METHOD, &(amqp_channel_close_ok_t){0});
-	log_close(l, text);
+	log_close(l, m->reply_code, text);
 	if (r->flight.len == 1)
 		send_home(l, r->flight.first, BROKER_NACKED);
 	ground_flight(l, true);

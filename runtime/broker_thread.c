@@ -279,7 +279,7 @@ static void take_mail(struct link *l)
 
 static void on_connection_close(struct link *l, const amqp_connection_close_t *m)
 {
-	char text[WHY_MAX - 40];
+	char text[REPLY_TEXT_MAX];
 
 	link_close_text(m->reply_code, m->reply_text, text, sizeof text);
 	link_send(l, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &(amqp_connection_close_ok_t){0});
@@ -294,7 +294,8 @@ static void on_blocked(struct link *l, const amqp_connection_blocked_t *m)
 		(const char *)m->reason.bytes);
 	l->is_blocked = true;
 	link_publish_withdraw(l);
-	if (l->told_state == BROKER_UP)
+	/* Or before it came up: then it is the permission to publish that the alarm leaves without an answer. */
+	if (l->told_state != BROKER_BLOCKED)
 		link_set_state(l, BROKER_BLOCKED, why);
 }
 

@@ -11,7 +11,7 @@
 
 #define HEALTH_CHECKS_MAX 8
 #define HEALTH_NAME_MAX	  32
-#define HEALTH_WHY_MAX	  160
+#define HEALTH_WHY_MAX	  480
 
 struct health;
 

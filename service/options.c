@@ -26,6 +26,12 @@ const struct option amqp_option_table[] = {
 		.min = 64 * 1024,
 		.max = 128 * MIB,
 		.help = "Largest message published; keep it below the broker's max_message_size."},
+	{.name = "declare",
+		.type = OPTION_BOOL,
+		.offset = offsetof(struct amqp_options, declare),
+		.fallback = "true",
+		.help = "Make the exchanges and queues that all services share; false: they were imported, and the user "
+			"has no permission to make them."},
 	{0},
 };
 

@@ -10,6 +10,7 @@ struct amqp_options {
 	char *url;		     /* a secret: holds a password */
 	int64_t consumer_timeout_ms; /* the broker's own value, for checks at start */
 	int64_t max_message;	     /* bytes */
+	bool declare;		     /* the shared exchanges and queues; else they are only looked for */
 };
 
 struct store_section {

@@ -17,6 +17,7 @@ enum {
 	PUBLISH_QUEUE_MAX = 65536,
 	DRAIN_MS = 30000,
 	METRICS_MAX = 64,
+	NAME_ON_BROKER_LEN = 192,
 };
 
 static const struct metric_definition metric_table[SERVICE_METRICS] = {
@@ -157,14 +158,22 @@ static int declare_shared(struct host *h, struct broker *b)
 {
 	struct topology_params params = {.task_ttl_ms = h->service.options->store.task_ttl_ms};
 	struct topology_item items[TOPOLOGY_ITEMS_MAX];
+	size_t len = topology_shared(&params, items);
 
-	return service_declare(b, items, topology_shared(&params, items));
+	if (h->service.options->amqp.declare)
+		return service_declare(b, items, len);
+	return service_look_for(b, items, len);
+}
+
+static void name_on_broker(const struct service *s, const char *purpose, char out[NAME_ON_BROKER_LEN])
+{
+	snprintf(out, NAME_ON_BROKER_LEN, "postback-%s %s %s", s->name, s->instance, purpose);
 }
 
 static int link_open(struct host *h, struct link *l, const char *purpose, const char *check)
 {
 	const struct amqp_options *amqp = &h->service.options->amqp;
-	char name[192];
+	char name[NAME_ON_BROKER_LEN];
 	struct broker_options opt = {
 		.url = amqp->url,
 		.name = name,
@@ -178,12 +187,23 @@ static int link_open(struct host *h, struct link *l, const char *purpose, const 
 	int rc;
 
 	*l = (struct link){.host = h, .purpose = purpose, .check = check};
-	snprintf(name, sizeof name, "postback-%s %s %s", h->def->name, h->instance, purpose);
+	name_on_broker(&h->service, purpose, name);
 	rc = broker_new(h->service.loop, &opt, &l->broker);
 	if (rc < 0)
 		return rc;
 	health_set(h->service.health, check, false, "connecting");
 	return declare_shared(h, l->broker);
+}
+
+int service_consume(
+	struct service *s, const struct broker_consumer_options *opt, struct broker_consumer **out)
+{
+	struct broker_consumer_options named = *opt;
+	char tag[NAME_ON_BROKER_LEN];
+
+	name_on_broker(s, opt->tag, tag);
+	named.tag = tag;
+	return broker_consume(s->consume, &named, out);
 }
 
 /* ---- store ---- */
@@ -282,6 +302,8 @@ static int host_start(struct host *h)
 	if ((rc = link_open(h, &h->publish, "publish", "broker_publish")) < 0)
 		return rc;
 	if ((rc = link_open(h, &h->consume, "consume", "broker_consume")) < 0)
+		return rc;
+	if ((rc = service_may_publish(h->publish.broker, h->def->publishes_to)) < 0)
 		return rc;
 	s->publish = h->publish.broker;
 	s->consume = h->consume.broker;

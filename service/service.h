@@ -51,6 +51,8 @@ struct service_definition {
 	size_t admin_offset; /* offsetof the char * of "<name>.admin"; 0: no admin listener (the gateway) */
 	const struct metric_definition *metrics;
 	size_t metrics_len;
+	/* Direct exchanges that it must be permitted to publish to, or it is not ready; ends with NULL. */
+	const char *const *publishes_to;
 	/* More than tables can say, for --check and start: appends lines to `errors`, returns their count. May be NULL. */
 	int (*check)(const void *options, const char *path, struct buf *errors);
 	/* Builds and starts the service's parts; the brokers are started afterwards. 0 or a negative errno, logged. */
@@ -84,5 +86,12 @@ void service_stopped(struct service *s);
  */
 int service_store_new(struct service *s, void (*on_state)(bool is_up, const char *why, void *arg), void *arg,
 	struct store **out);
+
+/*
+ * broker_consume on s->consume, with `opt->tag` saying what for: "replies" becomes the consumer tag
+ * "postback-notifier host:pid replies", as connections are named, so that operators know whose it is.
+ */
+int service_consume(
+	struct service *s, const struct broker_consumer_options *opt, struct broker_consumer **out);
 
 #endif

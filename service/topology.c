@@ -27,13 +27,40 @@ static void to_declaration(
 	}
 }
 
-int service_declare(struct broker *b, const struct topology_item *items, size_t len)
+static int declare(struct broker *b, const struct topology_item *items, size_t len, bool passive)
 {
 	struct broker_declaration declarations[TOPOLOGY_ITEMS_MAX];
 	struct broker_arg args[TOPOLOGY_ITEMS_MAX][TOPOLOGY_ARGS_MAX];
+	size_t n = 0;
 
 	assert(len <= TOPOLOGY_ITEMS_MAX);
-	for (size_t i = 0; i < len; i++)
-		to_declaration(&items[i], args[i], &declarations[i]);
-	return broker_declare(b, declarations, len);
+	for (size_t i = 0; i < len; i++) {
+		if (passive && items[i].kind == TOPOLOGY_BINDING)
+			continue;
+		to_declaration(&items[i], args[i], &declarations[n]);
+		declarations[n++].passive = passive;
+	}
+	return broker_declare(b, declarations, n);
+}
+
+int service_declare(struct broker *b, const struct topology_item *items, size_t len)
+{
+	return declare(b, items, len, false);
+}
+
+int service_look_for(struct broker *b, const struct topology_item *items, size_t len)
+{
+	return declare(b, items, len, true);
+}
+
+int service_may_publish(struct broker *b, const char *const *exchanges)
+{
+	for (; *exchanges; exchanges++) {
+		struct broker_declaration d = {.kind = BROKER_PERMISSION, .name = *exchanges};
+		int rc = broker_declare(b, &d, 1);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
