@@ -17,6 +17,7 @@ from trial.tool import Refused, run
 PROJECT = "postback-trial"
 OURS = ("gateway", "processor", "notifier")
 HEALTHY_TIMEOUT_S = 120
+RESTARTS_MAX = 5
 # Below Linux's range for outgoing connections.
 PORTS_FROM, PORTS_BELOW = 18100, 28000
 
@@ -29,7 +30,10 @@ class Container:
         return json.loads(run("docker", "inspect", self.id))[0]
 
     def is_healthy(self):
-        state = self.inspect()["State"]
+        seen = self.inspect()
+        state = seen["State"]
+        if seen["RestartCount"] > RESTARTS_MAX:
+            raise Refused(f"{seen['Name']} ends again and again, at last with {state['ExitCode']}")
         return state["Running"] and state["Health"]["Status"] == "healthy"
 
     def await_healthy(self):
