@@ -136,6 +136,9 @@ int sql_tasks_count(
 /* Present, tombstone or absent; out[i] belongs to ids[i]. */
 int sql_tasks_load(struct sql *s, struct arena *a, const struct id *ids, size_t len, unsigned with,
 	struct store_task *out);
+/* What was left out when they were loaded. */
+int sql_tasks_load_bodies(
+	struct sql *s, struct arena *a, struct store_task *tasks, size_t len, unsigned with);
 int sql_task_load(struct sql *s, struct arena *a, const struct id *id, unsigned with, struct store_task *out);
 
 /* This task's row was changed: it is told, as it is when the transaction ends. */

@@ -2,6 +2,7 @@
  * Rows that become due: claimed under a lease, ended by whoever holds it.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "store/deliver.h"
 #include "store/sql.h"
@@ -10,7 +11,7 @@
  * Rows of the channel "task" publish; everything else is a delivery, whose row stays as its history: due.state is its
  * enum store_delivery_state.
  */
-enum { CLAIM_BYTES_MAX = 64 << 20 };
+enum { CLAIM_BYTES_MAX = 64 << 20, CLAIM_PREVIOUS_MAX = 16 << 20, CLAIM_TOGETHER = 32 };
 
 /* ---- making rows ---- */
 
@@ -95,7 +96,7 @@ static int find_ready(struct claiming *c, struct slice channel)
 
 	query_init(&q, c->s,
 		"SELECT row, task_id, channel, ordinal, tries, target, due_at, endpoint FROM due INDEXED BY due_ready "
-		"WHERE channel = ? AND ready_at <= ? ORDER BY ready_at LIMIT ?");
+		"WHERE channel = ? AND ready_at <= ? ORDER BY ready_at LIMIT ? /*pg:FOR UPDATE SKIP LOCKED*/");
 	query_text(&q, channel);
 	query_int(&q, c->query->now_ms);
 	query_int(&q, (int64_t)(c->query->limit - c->len));
@@ -184,20 +185,12 @@ static int load_previous(struct claiming *c, struct store_due *d)
 	return load_batch_counts(c, &w.id, d->previous_counts);
 }
 
-static int load_content(struct claiming *c, struct store_due *d)
-{
-	bool is_task = slice_is_text(d->channel, "task");
-	int rc = sql_task_load(
-		c->s, c->a, &d->task_id, is_task ? STORE_WITH_REQUEST : STORE_WITH_JSON, &d->task);
-
-	return rc < 0 || !is_task ? rc : load_previous(c, d);
-}
-
 /* 1 when it is the caller's now; 0 when there is nobody left to send it to, and it is dead. */
 static int take(struct claiming *c, struct store_due *d)
 {
+	bool is_task = slice_is_text(d->channel, "task");
 	const char *why = NULL;
-	int rc = load_content(c, d);
+	int rc = is_task ? load_previous(c, d) : 0;
 
 	if (rc == 0 && !id_is_zero(&d->endpoint) && d->task.presence == STORE_PRESENT)
 		rc = sql_endpoint_fill(c->s, c->a, c->query->now_ms, d, &why);
@@ -206,22 +199,105 @@ static int take(struct claiming *c, struct store_due *d)
 	return rc < 0 ? rc : !why;
 }
 
-/* The rest of what would be too much to have in memory at once stays for the next claim. */
-static int fill(struct claiming *c, size_t from)
+/* Rows with their tasks, at first without what can be large. */
+struct some {
+	const struct store_due *found;
+	struct store_task tasks[CLAIM_TOGETHER];
+	struct id ids[CLAIM_TOGETHER];
+	size_t sizes[CLAIM_TOGETHER];
+	size_t len;
+	unsigned with;
+};
+
+static void note_size(struct some *some, const struct id *id, size_t size)
 {
-	size_t end = c->len;
+	for (size_t i = 0; i < some->len; i++)
+		if (id_is_equal(&some->ids[i], id))
+			some->sizes[i] = size;
+}
 
-	c->len = from;
-	for (size_t i = from; i < end && (i == 0 || c->a->total <= CLAIM_BYTES_MAX); i++) {
-		struct store_due d = c->out[i];
-		int rc = take(c, &d);
+static int load_sizes(struct claiming *c, struct some *some)
+{
+	struct query q;
+	int rc;
 
-		if (rc < 0)
-			return rc;
+	for (size_t i = 0; i < some->len; i++)
+		some->sizes[i] = some->tasks[i].result_is_json ? (size_t)some->tasks[i].result_len : 0;
+	if (some->with != STORE_WITH_REQUEST)
+		return 0;
+	query_init(&q, c->s, "SELECT id, length(body) FROM requests WHERE id = /*pg:ANY*/ (?)");
+	query_each(&q, some->ids, some->len);
+	while ((rc = query_next(&q)) == 1) {
+		const struct id id = row_id(&q, 0);
+
+		note_size(some, &id, (size_t)row_int(&q, 1));
+	}
+	return rc;
+}
+
+static bool is_full(const struct claiming *c)
+{
+	return c->len > 0 && c->a->total > CLAIM_BYTES_MAX;
+}
+
+/* Those that fit, and one more. */
+static void cut(const struct claiming *c, struct some *some)
+{
+	size_t total = c->a->total;
+
+	for (size_t i = 0; i < some->len; i++) {
+		total += some->sizes[i];
+		if (total > CLAIM_BYTES_MAX)
+			some->len = i + 1;
+	}
+}
+
+static int take_some(struct claiming *c, struct some *some)
+{
+	size_t allowed;
+	int rc;
+
+	for (size_t i = 0; i < some->len; i++)
+		some->ids[i] = some->found[i].task_id;
+	rc = sql_tasks_load(c->s, c->a, some->ids, some->len, 0, some->tasks);
+	if (rc == 0)
+		rc = load_sizes(c, some);
+	cut(c, some);
+	if (rc == 0)
+		rc = sql_tasks_load_bodies(c->s, c->a, some->tasks, some->len, some->with);
+	/* What came before a task can be large too. */
+	allowed = c->a->total + CLAIM_PREVIOUS_MAX;
+	for (size_t i = 0; i < some->len && rc >= 0 && (i == 0 || c->a->total <= allowed); i++) {
+		struct store_due d = some->found[i];
+
+		d.task = some->tasks[i];
+		rc = take(c, &d);
 		if (rc == 1)
 			c->out[c->len++] = d;
 	}
-	return 0;
+	return rc < 0 ? rc : 0;
+}
+
+/* The rest of what would be too much to have in memory at once stays for the next claim. */
+static int fill(struct claiming *c, size_t from)
+{
+	size_t len = c->len - from;
+	struct store_due *found = arena_alloc(c->a, len, sizeof *found);
+	struct some *some = arena_alloc(c->a, 1, sizeof *some);
+	int rc = found && some ? 0 : -ENOMEM;
+
+	if (rc == 0 && len)
+		memcpy(found, c->out + from, len * sizeof *found);
+	c->len = from;
+	for (size_t i = 0; i < len && rc == 0 && !is_full(c); i += CLAIM_TOGETHER) {
+		*some = (struct some){
+			.found = found + i,
+			.len = len - i < CLAIM_TOGETHER ? len - i : CLAIM_TOGETHER,
+			.with = slice_is_text(found->channel, "task") ? STORE_WITH_REQUEST : STORE_WITH_JSON,
+		};
+		rc = take_some(c, some);
+	}
+	return rc;
 }
 
 static int claim_channel(struct claiming *c, struct slice channel)
@@ -294,35 +370,89 @@ int sql_due_claim(struct backend *b, struct arena *a, const struct backend_due_q
 /* ---- ending ---- */
 
 struct held {
-	struct id task_id;
+	struct id row, task_id;
 	bool is_task;
 	uint32_t ordinal;
 	uint32_t made; /* attempts, ever */
 	struct id endpoint;
 };
 
-/* 1 when `owner` still has it, else 0. */
-static int load_held(struct sql *s, const struct id *row, uint64_t owner, struct held *h)
+/* Those that `owner` still has. */
+struct held_list {
+	struct id *rows, *tasks; /* asked for; theirs */
+	struct held *items;	 /* by row */
+	size_t asked, len;
+};
+
+static int compare_held(const void *a, const void *b)
+{
+	return memcmp(((const struct held *)a)->row.bytes, ((const struct held *)b)->row.bytes, ID_LEN);
+}
+
+static const struct held *find_held(const struct held_list *l, const struct id *row)
+{
+	return bsearch(&(struct held){.row = *row}, l->items, l->len, sizeof *l->items, compare_held);
+}
+
+/* Tasks are held before their rows; only the rows tell which they are. */
+static int hold_tasks(struct sql *s, const struct held_list *l)
+{
+	struct query q;
+	size_t len = 0;
+	int rc;
+
+	if (!s->driver->is_shared)
+		return 0;
+	query_init(&q, s, "SELECT task_id FROM due WHERE row = /*pg:ANY*/ (?)");
+	query_each(&q, l->rows, l->asked);
+	while ((rc = query_next(&q)) == 1)
+		l->tasks[len++] = row_id(&q, 0);
+	return rc < 0 ? rc : sql_lock_tasks(s, l->tasks, len);
+}
+
+static int load_held(struct sql *s, uint64_t owner, struct held_list *l)
 {
 	struct query q;
 	int rc;
 
 	query_init(&q, s,
-		"SELECT task_id, channel, ordinal, made + tries, endpoint FROM due "
-		"WHERE row = ? AND owner = ? AND ready_at IS NOT NULL");
-	query_id(&q, row);
+		"SELECT row, task_id, channel, ordinal, made + tries, endpoint FROM due "
+		"WHERE row = /*pg:ANY*/ (?) AND owner = ? AND ready_at IS NOT NULL /*pg:ORDER BY row FOR UPDATE*/");
+	query_each(&q, l->rows, l->asked);
 	query_int(&q, (int64_t)owner);
-	rc = query_next(&q);
-	if (rc == 1)
-		*h = (struct held){
-			.task_id = row_id(&q, 0),
-			.is_task = slice_is_text(row_slice(&q, 1), "task"),
-			.ordinal = (uint32_t)row_int(&q, 2),
-			.made = (uint32_t)row_int(&q, 3),
-			.endpoint = row_id(&q, 4),
+	while ((rc = query_next(&q)) == 1)
+		l->items[l->len++] = (struct held){
+			.row = row_id(&q, 0),
+			.task_id = row_id(&q, 1),
+			.is_task = slice_is_text(row_slice(&q, 2), "task"),
+			.ordinal = (uint32_t)row_int(&q, 3),
+			.made = (uint32_t)row_int(&q, 4),
+			.endpoint = row_id(&q, 5),
 		};
-	query_done(&q);
+	if (l->len > 1)
+		qsort(l->items, l->len, sizeof *l->items, compare_held);
 	return rc;
+}
+
+static int hold(struct sql *s, struct arena *a, uint64_t owner, const struct store_due_result *results,
+	size_t len, struct held_list *l)
+{
+	int rc;
+
+	*l = (struct held_list){
+		.rows = arena_alloc(a, len, sizeof *l->rows),
+		.tasks = arena_alloc(a, len, sizeof *l->tasks),
+		.items = arena_alloc(a, len, sizeof *l->items),
+		.asked = len,
+	};
+	if (!l->rows || !l->tasks || !l->items)
+		return -ENOMEM;
+	if (len == 0)
+		return 0;
+	for (size_t i = 0; i < len; i++)
+		l->rows[i] = results[i].row;
+	rc = hold_tasks(s, l);
+	return rc < 0 ? rc : load_held(s, owner, l);
 }
 
 static int put_off(struct sql *s, const struct id *row, int64_t at_ms, bool was_tried)
@@ -349,7 +479,7 @@ static int queue_task(struct sql *s, const struct held *h, int64_t at_ms)
 	query_int(&q, h->ordinal);
 	query_int(&q, lifetime_of_unfinished(&s->lifetime, at_ms));
 	rc = query_run(&q);
-	if (rc == 0 && query_changes(&q) > 0)
+	if (rc == 0)
 		rc = sql_task_changed(s, &h->task_id);
 	return rc < 0 ? rc : sql_due_drop(s, &h->task_id, h->ordinal);
 }
@@ -444,20 +574,20 @@ int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct
 	size_t len, struct backend_endpoints *disabled)
 {
 	struct sql *s = sql_of(b);
-	int rc = 0;
+	struct held_list list;
+	int rc = hold(s, a, owner, results, len, &list);
 
 	*disabled = (struct backend_endpoints){0};
-	for (size_t i = 0; i < len && rc >= 0; i++) {
-		struct held h;
+	for (size_t i = 0; i < len && rc == 0; i++) {
+		const struct held *h = find_held(&list, &results[i].row);
 
-		rc = load_held(s, &results[i].row, owner, &h);
-		if (rc != 1)
+		if (!h)
 			continue;
-		rc = h.is_task ? end_publish(s, a, &h, &results[i]) : end_delivery(s, &h, &results[i]);
-		if (rc == 0 && !id_is_zero(&h.endpoint) && results[i].how != STORE_DUE_LATER)
-			rc = sql_endpoint_judge(s, a, &h.endpoint, &results[i], disabled);
+		rc = h->is_task ? end_publish(s, a, h, &results[i]) : end_delivery(s, h, &results[i]);
+		if (rc == 0 && !id_is_zero(&h->endpoint) && results[i].how != STORE_DUE_LATER)
+			rc = sql_endpoint_judge(s, a, &h->endpoint, &results[i], disabled);
 	}
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char *error)
@@ -467,7 +597,8 @@ int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char
 	struct query q;
 	int rc;
 
-	query_init(&q, s, "SELECT task_id, made + tries FROM due WHERE row = ?");
+	query_init(&q, s,
+		"SELECT task_id, made + tries FROM due WHERE row = ? AND ready_at IS NOT NULL /*pg:FOR UPDATE*/");
 	query_id(&q, row);
 	rc = query_next(&q);
 	if (rc == 1) {
@@ -481,8 +612,8 @@ int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char
 	return rc < 0 ? rc : close_delivery(s, row, &h.task_id, false, now_ms);
 }
 
-int sql_due_revive(struct sql *s, const struct id *row, const struct id *task, enum store_delivery_state state,
-	int64_t now_ms)
+int sql_due_revive(struct sql *s, const struct id *row, const struct id *task,
+	enum store_delivery_state state, int64_t now_ms)
 {
 	struct query q;
 	int rc;

@@ -3,6 +3,7 @@
  * the time at which they are to be looked at.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "store/sql.h"
 
@@ -56,27 +57,66 @@ static int look_again(const struct sweep *w, const struct id *id)
 
 /* ---- finished tasks ---- */
 
-/* A next step that is still to be published may want this one's result as its `previous`. */
-static int is_still_wanted(const struct sweep *w, const struct id *id, bool *out)
+/* Those of one sweep, by id. */
+struct finished {
+	const struct found **items;
+	struct id *ids;
+	bool *is_wanted;
+	size_t len;
+};
+
+static int compare_found(const void *a, const void *b)
+{
+	const struct found *x = *(const struct found *const *)a, *y = *(const struct found *const *)b;
+
+	return memcmp(x->id.bytes, y->id.bytes, ID_LEN);
+}
+
+static int collect_finished(
+	const struct sweep *w, const struct found *found, size_t len, struct finished *out)
+{
+	*out = (struct finished){
+		.items = arena_alloc(w->a, len, sizeof *out->items),
+		.ids = arena_alloc(w->a, len, sizeof *out->ids),
+		.is_wanted = arena_alloc(w->a, len, sizeof *out->is_wanted),
+	};
+	if (!out->items || !out->ids || !out->is_wanted)
+		return -ENOMEM;
+	for (size_t i = 0; i < len; i++)
+		if (task_state_is_terminal(found[i].state))
+			out->items[out->len++] = &found[i];
+	if (out->len > 1)
+		qsort(out->items, out->len, sizeof *out->items, compare_found);
+	for (size_t i = 0; i < out->len; i++)
+		out->ids[i] = out->items[i]->id;
+	return 0;
+}
+
+/* A next step that is still to be published may want one's result as its `previous`. */
+static int find_wanted(const struct sweep *w, const struct finished *f)
 {
 	struct query q;
 	int rc;
 
 	query_init(&q, w->s,
-		"SELECT 1 FROM tasks INDEXED BY tasks_wanting WHERE waits_for = ? AND wants_previous = 1 AND state = 0 LIMIT 1");
-	query_id(&q, id);
-	rc = query_next(&q);
-	*out = rc == 1;
-	query_done(&q);
-	return rc < 0 ? rc : 0;
+		"SELECT waits_for FROM tasks INDEXED BY tasks_wanting "
+		"WHERE waits_for = /*pg:ANY*/ (?) AND wants_previous = 1 AND state = 0");
+	query_each(&q, f->ids, f->len);
+	while ((rc = query_next(&q)) == 1) {
+		const struct found key = {.id = row_id(&q, 0)}, *at = &key;
+		const struct found **found = bsearch(&at, f->items, f->len, sizeof *f->items, compare_found);
+
+		f->is_wanted[found - f->items] = true;
+	}
+	return rc;
 }
 
 static const char *const contents[] = {
-	"DELETE FROM results WHERE id = ?1",
-	"DELETE FROM requests WHERE id = ?1",
-	"DELETE FROM attempts WHERE row IN (SELECT row FROM due WHERE task_id = ?1)",
-	"DELETE FROM due WHERE task_id = ?1",
-	"DELETE FROM tasks WHERE id = ?1",
+	"DELETE FROM results WHERE id = /*pg:ANY*/ (?)",
+	"DELETE FROM requests WHERE id = /*pg:ANY*/ (?)",
+	"DELETE FROM attempts WHERE row IN (SELECT row FROM due WHERE task_id = /*pg:ANY*/ (?))",
+	"DELETE FROM due WHERE task_id = /*pg:ANY*/ (?)",
+	"DELETE FROM tasks WHERE id = /*pg:ANY*/ (?)",
 };
 
 static int bury(const struct sweep *w, const struct found *f)
@@ -96,18 +136,45 @@ static int bury(const struct sweep *w, const struct found *f)
 	return query_run(&q);
 }
 
-static int drop_content(const struct sweep *w, const struct found *f)
+static int run_for_each(struct sql *s, const char *text, const struct id *ids, size_t len)
 {
-	bool is_wanted;
-	int rc = is_still_wanted(w, &f->id, &is_wanted);
+	struct query q;
 
-	if (rc < 0 || is_wanted)
-		return rc < 0 ? rc : look_again(w, &f->id);
-	rc = bury(w, f);
+	query_init(&q, s, text);
+	query_each(&q, ids, len);
+	return query_run(&q);
+}
+
+static int drop_contents(const struct sweep *w, const struct id *ids, size_t len)
+{
+	int rc = 0;
+
+	if (len == 0)
+		return 0;
 	for (size_t i = 0; i < sizeof contents / sizeof *contents && rc == 0; i++)
-		rc = run_for(w->s, contents[i], &f->id);
-	w->out->expired++;
+		rc = run_for_each(w->s, contents[i], ids, len);
+	w->out->expired += len;
 	return rc;
+}
+
+static int sweep_finished(const struct sweep *w, const struct found *found, size_t len)
+{
+	struct finished f;
+	size_t dropped = 0;
+	int rc = collect_finished(w, found, len, &f);
+
+	if (rc < 0 || f.len == 0)
+		return rc;
+	rc = find_wanted(w, &f);
+	for (size_t i = 0; i < f.len && rc == 0; i++) {
+		if (f.is_wanted[i]) {
+			rc = look_again(w, &f.ids[i]);
+		} else {
+			rc = bury(w, f.items[i]);
+			f.ids[dropped++] = f.ids[i];
+		}
+	}
+	return rc < 0 ? rc : drop_contents(w, f.ids, dropped);
 }
 
 /* ---- unfinished tasks ---- */
@@ -124,17 +191,17 @@ static int is_row_unfinished(const struct sweep *w, const struct id *id, bool *o
 /* Does the statement find a row for one of these ids? */
 static int find_any(const struct sweep *w, const char *text, struct slice ids, bool *out)
 {
-	int rc = 0;
+	struct query q;
+	int rc;
 
-	for (size_t at = 0; at + ID_LEN <= ids.len && rc == 0; at += ID_LEN) {
-		struct query q;
-
-		query_init(&q, w->s, text);
-		query_blob(&q, slice_of(ids.data + at, ID_LEN));
-		rc = query_next(&q);
-		query_done(&q);
-	}
+	*out = false;
+	if (ids.len < ID_LEN)
+		return 0;
+	query_init(&q, w->s, text);
+	query_each(&q, (const struct id *)ids.data, ids.len / ID_LEN);
+	rc = query_next(&q);
 	*out = rc == 1;
+	query_done(&q);
 	return rc < 0 ? rc : 0;
 }
 
@@ -153,7 +220,7 @@ static int is_batch_alive(const struct sweep *w, const struct id *id, bool *out)
 	query_done(&q);
 	if (rc < 0)
 		return rc;
-	return find_any(w, "SELECT 1 FROM tasks WHERE id = ? AND state < 3", ids, out);
+	return find_any(w, "SELECT 1 FROM tasks WHERE id = /*pg:ANY*/ (?) AND state < 3", ids, out);
 }
 
 static int check_waiting(const struct sweep *w, const struct found *f)
@@ -191,15 +258,13 @@ static int is_still_due(const struct sweep *w, const struct id *id, bool *out)
 	return rc < 0 ? rc : 0;
 }
 
-static int sweep_task(const struct sweep *w, const struct found *f)
+static int sweep_unfinished(const struct sweep *w, const struct found *f)
 {
 	bool is_due;
 	int rc = is_still_due(w, &f->id, &is_due);
 
 	if (rc < 0 || !is_due)
 		return rc;
-	if (task_state_is_terminal(f->state))
-		return drop_content(w, f);
 	return f->is_waiting ? check_waiting(w, f) : expire(w, f);
 }
 
@@ -211,7 +276,7 @@ static int find_tasks(const struct sweep *w, struct found *found, size_t *len)
 	*len = 0;
 	query_init(&q, w->s,
 		"SELECT id, tenant, state, is_waiting, waits, waits_for FROM tasks INDEXED BY tasks_to_sweep "
-		"WHERE sweep_at <= ? AND pending = 0 ORDER BY sweep_at LIMIT ?");
+		"WHERE sweep_at <= ? AND pending = 0 ORDER BY sweep_at LIMIT ? /*pg:FOR UPDATE SKIP LOCKED*/");
 	query_int(&q, w->now_ms);
 	query_int(&q, (int64_t)w->limit);
 	while ((rc = query_next(&q)) == 1)
@@ -235,8 +300,10 @@ static int sweep_tasks(const struct sweep *w)
 	if (rc < 0)
 		return rc;
 	w->out->has_more |= len == w->limit;
+	rc = sweep_finished(w, found, len);
 	for (size_t i = 0; i < len && rc == 0; i++)
-		rc = sweep_task(w, &found[i]);
+		if (!task_state_is_terminal(found[i].state))
+			rc = sweep_unfinished(w, &found[i]);
 	return rc;
 }
 
@@ -247,27 +314,32 @@ struct stale {
 	struct slice channel;
 };
 
-static int find_stale(const struct sweep *w, struct slice channel, struct id *rows, size_t *len)
+static int find_stale(
+	const struct sweep *w, struct slice channel, struct id *rows, struct id *tasks, size_t *len)
 {
 	struct query q;
 	int rc;
 
 	*len = 0;
 	query_init(&q, w->s,
-		"SELECT row FROM due INDEXED BY due_ready WHERE channel = ? AND ready_at <= ? LIMIT ?");
+		"SELECT row, task_id FROM due INDEXED BY due_ready WHERE channel = ? AND ready_at <= ? LIMIT ?");
 	query_text(&q, channel);
 	query_int(&q, w->now_ms - lifetime_of_unfinished(&w->s->lifetime, 0));
 	query_int(&q, (int64_t)w->limit);
-	while ((rc = query_next(&q)) == 1)
-		rows[(*len)++] = row_id(&q, 0);
+	while ((rc = query_next(&q)) == 1) {
+		rows[*len] = row_id(&q, 0);
+		tasks[(*len)++] = row_id(&q, 1);
+	}
 	return rc;
 }
 
-static int sweep_channel(const struct sweep *w, struct slice channel, struct id *rows)
+static int sweep_channel(const struct sweep *w, struct slice channel, struct id *rows, struct id *tasks)
 {
 	size_t len;
-	int rc = find_stale(w, channel, rows, &len);
+	int rc = find_stale(w, channel, rows, tasks, &len);
 
+	if (rc == 0)
+		rc = sql_lock_tasks(w->s, tasks, len);
 	w->out->has_more |= len == w->limit;
 	for (size_t i = 0; i < len && rc == 0; i++)
 		rc = sql_due_bury(w->s, &rows[i], w->now_ms, "nobody delivered it within task_ttl");
@@ -278,14 +350,15 @@ static int sweep_channel(const struct sweep *w, struct slice channel, struct id 
 static int sweep_deliveries(const struct sweep *w)
 {
 	struct id *rows = arena_alloc(w->a, w->limit, sizeof *rows);
+	struct id *tasks = arena_alloc(w->a, w->limit, sizeof *tasks);
 	struct slice channel = slice_text("");
 	int rc;
 
-	if (!rows)
+	if (!rows || !tasks)
 		return -ENOMEM;
 	while ((rc = sql_due_next_channel(w->s, w->a, channel, &channel)) == 1) {
 		if (!slice_is_text(channel, "task"))
-			rc = sweep_channel(w, channel, rows);
+			rc = sweep_channel(w, channel, rows, tasks);
 		if (rc < 0)
 			break;
 	}
@@ -328,11 +401,11 @@ static int forget(const struct sweep *w, const char *text, int64_t until_ms)
 /* A batch stays as long as one of its tasks, or one that waits for it, is known. */
 static int has_rows(const struct sweep *w, const struct id *id, struct slice ids, bool *out)
 {
-	int rc = find_any(w, "SELECT 1 FROM tasks WHERE id = ?", ids, out);
+	int rc = find_any(w, "SELECT 1 FROM tasks WHERE id = /*pg:ANY*/ (?)", ids, out);
 
 	if (rc < 0 || *out)
 		return rc;
-	return find_any(w, "SELECT 1 FROM tasks WHERE waits_for = ? AND is_waiting = 1",
+	return find_any(w, "SELECT 1 FROM tasks WHERE waits_for = /*pg:ANY*/ (?) AND is_waiting = 1",
 		slice_of(id->bytes, ID_LEN), out);
 }
 
@@ -368,7 +441,9 @@ static int sweep_batches(const struct sweep *w)
 
 	if (!found)
 		return -ENOMEM;
-	query_init(&q, w->s, "SELECT id, ids FROM batches WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?");
+	query_init(&q, w->s,
+		"SELECT id, ids FROM batches WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ? "
+		"/*pg:FOR UPDATE SKIP LOCKED*/");
 	query_int(&q, w->now_ms);
 	query_int(&q, (int64_t)w->limit);
 	while ((rc = query_next(&q)) == 1)

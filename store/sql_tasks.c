@@ -205,18 +205,25 @@ static int load_bodies(struct sql *s, struct arena *a, const char *text, struct 
 	return rc;
 }
 
+int sql_tasks_load_bodies(struct sql *s, struct arena *a, struct store_task *tasks, size_t len, unsigned with)
+{
+	int rc = 0;
+
+	if (with & (STORE_WITH_RESULT | STORE_WITH_JSON))
+		rc = load_bodies(s, a, "SELECT id, body FROM results WHERE id = /*pg:ANY*/ (?)", tasks, len,
+			with, wants_result, result_of);
+	if (rc == 0 && (with & STORE_WITH_REQUEST))
+		rc = load_bodies(s, a, "SELECT id, body FROM requests WHERE id = /*pg:ANY*/ (?)", tasks, len,
+			with, wants_request, request_of);
+	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
+}
+
 int sql_tasks_load(struct sql *s, struct arena *a, const struct id *ids, size_t len, unsigned with,
 	struct store_task *out)
 {
 	int rc = load_rows(s, a, ids, len, out);
 
-	if (rc == 0 && (with & (STORE_WITH_RESULT | STORE_WITH_JSON)))
-		rc = load_bodies(s, a, "SELECT id, body FROM results WHERE id = /*pg:ANY*/ (?)", out, len,
-			with, wants_result, result_of);
-	if (rc == 0 && (with & STORE_WITH_REQUEST))
-		rc = load_bodies(s, a, "SELECT id, body FROM requests WHERE id = /*pg:ANY*/ (?)", out, len,
-			with, wants_request, request_of);
-	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
+	return rc < 0 ? rc : sql_tasks_load_bodies(s, a, out, len, with);
 }
 
 int sql_task_load(struct sql *s, struct arena *a, const struct id *id, unsigned with, struct store_task *out)
