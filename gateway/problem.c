@@ -20,8 +20,7 @@ static const struct {
 		"There was no key, or one that the gateway does not know."},
 	[PROBLEM_FORBIDDEN_ORIGIN] = {403, "/problems/forbidden-origin",
 		"Requests from this origin are not allowed",
-		"A gateway without keys on a loopback address answers no pages of other sites and no other names. "
-		"WebSockets are opened for pages of gateway.cors.origins."},
+		"A page of another site called a gateway without keys, or opens a WebSocket without being named for it."},
 	[PROBLEM_NOT_FOUND] = {404, "/problems/not-found", "There is no such resource",
 		"There is nothing under the path, or the id was never given out to this tenant."},
 	[PROBLEM_UNKNOWN_TASK] = {404, "/problems/unknown-task", "There is no queue for this task",
