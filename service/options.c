@@ -1,5 +1,7 @@
 #include "service/options.h"
 
+#include "store/store.h"
+
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
@@ -35,12 +37,24 @@ const struct option amqp_option_table[] = {
 	{0},
 };
 
+static int check_store_url(const void *value, char *why, size_t why_len)
+{
+	return store_check(*(char *const *)value, why, why_len);
+}
+
 const struct option store_option_table[] = {
 	{.name = "url",
 		.type = OPTION_SECRET,
 		.offset = offsetof(struct store_section, url),
 		.fallback = "sqlite:var/postback.db",
-		.help = "sqlite:PATH."},
+		.check = check_store_url,
+		.help = "sqlite:PATH, or postgresql://user:password@host:port/database with libpq's parameters behind a "
+			"question mark (sslmode=verify-full and the like)."},
+	{.name = "password",
+		.type = OPTION_SECRET,
+		.offset = offsetof(struct store_section, password),
+		.fallback = "",
+		.help = "The password for PostgreSQL, in place of one in the URL."},
 	{.name = "result_ttl",
 		.type = OPTION_DURATION,
 		.offset = offsetof(struct store_section, result_ttl_ms),

@@ -15,6 +15,7 @@ struct amqp_options {
 
 struct store_section {
 	char *url; /* a secret: may hold a password */
+	char *password;
 	int64_t result_ttl_ms;
 	int64_t task_ttl_ms;
 };

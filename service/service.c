@@ -224,6 +224,7 @@ int service_store_new(struct service *s, void (*on_state)(bool is_up, const char
 	struct host *h = (struct host *)s;
 	struct store_options opt = {
 		.url = s->options->store.url,
+		.password = s->options->store.password,
 		.task_ttl_ms = s->options->store.task_ttl_ms,
 		.result_ttl_ms = s->options->store.result_ttl_ms,
 		.on_state = on_store_state,

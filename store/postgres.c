@@ -16,13 +16,14 @@ enum { VERSION_MIN = 120000 };
 
 /* ---- the URL ---- */
 
-static PQconninfoOption *parse(const char *location)
+/* `why`: NULL, or libpq's own words, to be freed by it. */
+static PQconninfoOption *parse(const char *location, char **why)
 {
 	char url[2048];
 
 	if ((size_t)snprintf(url, sizeof url, "postgresql:%s", location) >= sizeof url)
 		return NULL;
-	return PQconninfoParse(url, NULL);
+	return PQconninfoParse(url, why);
 }
 
 static const char *option_of(const PQconninfoOption *options, const char *name)
@@ -32,25 +33,38 @@ static const char *option_of(const PQconninfoOption *options, const char *name)
 	return options->val ? options->val : "";
 }
 
-/* What libpq has to say of a bad URL quotes parts of it, and the password may be one of them. */
-static int check(const char *location, char *why, size_t why_len)
+/* What libpq has to say of a bad URL quotes parts of it, and only of a parameter's name it is sure to be no password. */
+static void explain_bad_url(const char *said, char *why, size_t why_len)
 {
-	PQconninfoOption *options = parse(location);
-	bool has_database = options && *option_of(options, "dbname");
+	static const char parameter[] = "invalid URI query parameter: ";
 
-	if (!options)
+	if (said && strncmp(said, parameter, strlen(parameter)) == 0)
+		snprintf(why, why_len, "libpq knows no such parameter: %.*s",
+			(int)strcspn(said + strlen(parameter), "\n"), said + strlen(parameter));
+	else
 		snprintf(why, why_len,
 			"not a URL of PostgreSQL: postgresql://user:password@host:port/database?sslmode=require, "
 			"other characters than letters and digits in user and password as %%XX");
+}
+
+static int check(const char *location, char *why, size_t why_len)
+{
+	char *said = NULL;
+	PQconninfoOption *options = parse(location, &said);
+	bool has_database = options && *option_of(options, "dbname");
+
+	if (!options)
+		explain_bad_url(said, why, why_len);
 	else if (strncmp(location, "//", 2) != 0 || !has_database)
 		snprintf(why, why_len, "names no database: postgresql://user:password@host:port/database");
+	PQfreemem(said);
 	PQconninfoFree(options);
 	return options && has_database && strncmp(location, "//", 2) == 0 ? 0 : -EINVAL;
 }
 
 static void describe(const char *location, char *out, size_t len)
 {
-	PQconninfoOption *options = parse(location);
+	PQconninfoOption *options = parse(location, NULL);
 	const char *host = options ? option_of(options, "host") : "";
 	const char *port = options ? option_of(options, "port") : "";
 
@@ -224,7 +238,7 @@ static void rollback(struct backend *b)
 {
 	struct postgres *p = postgres_of(b);
 
-	p->is_marked = false;
+	p->marks = 0;
 	for (size_t i = 0; i < POSTGRES_STATEMENTS_MAX; i++)
 		if (p->statements[i])
 			postgres_driver.reset(&p->sql, p->statements[i]);
@@ -239,7 +253,7 @@ static void rollback(struct backend *b)
 
 static int mark(struct backend *b)
 {
-	postgres_of(b)->is_marked = true;
+	postgres_of(b)->marks++;
 	return sql_mark(b);
 }
 
@@ -248,12 +262,16 @@ static int mark_keep(struct backend *b)
 {
 	int rc = sql_settle(sql_of(b));
 
-	return rc < 0 ? rc : sql_mark_keep(b);
+	if (rc < 0)
+		return rc;
+	postgres_of(b)->marks--;
+	return sql_mark_keep(b);
 }
 
 static int mark_undo(struct backend *b)
 {
 	postgres_recover(postgres_of(b));
+	postgres_of(b)->marks--;
 	return sql_mark_undo(b);
 }
 
@@ -301,6 +319,7 @@ static int look(struct backend *b)
 
 const struct backend_type backend_postgres = {
 	.scheme = "postgresql",
+	.alias = "postgres",
 	OPERATIONS,
 	SQL_OPERATIONS,
 	.mark = mark,

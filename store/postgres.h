@@ -50,7 +50,7 @@ struct postgres {
 	PGconn *connection;
 	char place[POSTGRES_PLACE_LEN]; /* for people: no password */
 	bool is_dead;			/* nothing can be asked of it any more */
-	bool is_marked;			/* failures are looked for at each mark, not only at the commit */
+	unsigned marks;			/* set and neither kept nor undone yet */
 	int rc;				/* the first failure of the transaction; sticks until it is undone */
 	struct postgres_statement
 		*statements[POSTGRES_STATEMENTS_MAX]; /* hashed by the address of their text */

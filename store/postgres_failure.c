@@ -16,6 +16,8 @@ static const struct {
 	{"23", -EBADMSG, "what was given contradicts what is stored"},
 	{"22", -EBADMSG, "a field cannot be stored as it is"},
 	{"54", -EBADMSG, "it is larger than the database can take"},
+	/* The failure came before the mark: with marks around everything it shows where it belongs. */
+	{"3B001", -EBADMSG, "an earlier call of the transaction failed"},
 	{"55P03", -EBUSY, "another session holds a row for too long; look for it in pg_stat_activity"},
 	{"57014", -EBUSY, "it took too long; is the server overloaded, or the table locked by hand?"},
 	{"53100", -EIO, "make room on the server's disk; it is tried again by itself"},
@@ -131,7 +133,7 @@ int postgres_fail(struct postgres *p, const PGresult *result)
 	}
 	postgres_explain(p->sql.base.why, p->place, state, message ? message : "no message");
 	/* What others did meanwhile would have been seen by now: it is the operation itself. */
-	if (p->is_marked && strcmp(state, "23505") == 0)
+	if (p->marks && strcmp(state, "23505") == 0)
 		return -EBADMSG;
 	return postgres_code(state);
 }

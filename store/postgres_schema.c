@@ -96,6 +96,7 @@ static const char version_1[] =
 	" UNIQUE (task_id, channel, ordinal)"
 	") WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);"
 	"CREATE INDEX due_ready ON due (channel, ready_at) WHERE ready_at IS NOT NULL;"
+	"CREATE INDEX due_to_endpoint ON due (endpoint) WHERE endpoint IS NOT NULL AND ready_at IS NOT NULL;"
 	"CREATE INDEX due_dead ON due (dead_tenant, dead_at, channel, endpoint) WHERE dead_at IS NOT NULL;"
 	"CREATE TABLE attempts ("
 	" row uuid NOT NULL,"
