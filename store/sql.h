@@ -217,6 +217,8 @@ int sql_due_deliveries(struct sql *s, const struct sql_end *end);
  */
 int sql_due_revive(struct sql *s, const struct id *row, const struct id *task, enum store_delivery_state state,
 	int64_t now_ms);
+/* What is pending for an endpoint that takes nothing more comes due, so that it ends; some of it, when it is a lot. */
+int sql_due_hurry(struct sql *s, const struct id *endpoint);
 /* The first channel after this name that has rows to come: 1, or 0 when there is none. Copied into the arena. */
 int sql_due_next_channel(struct sql *s, struct arena *a, struct slice after, struct slice *out);
 /* Attempts up to this one need no publishing any more. */
@@ -253,9 +255,12 @@ int sql_endpoints_choose(struct sql *s, struct arena *a, struct slice tenant, st
 	enum task_state state, struct delivery **list, size_t *len);
 /* What a row for an endpoint needs to be sent: its target and secrets as they are now. Else *why says why it cannot be. */
 int sql_endpoint_fill(struct sql *s, struct arena *a, int64_t now_ms, struct store_due *due, const char **why);
-/* After an attempt: when it has been failing since, and whether it is disabled, which is put on the list. */
+/*
+ * After an attempt: when it has been failing since, and whether it is disabled by that, which is put on the list. *is_open:
+ * it is there and enabled.
+ */
 int sql_endpoint_judge(struct sql *s, struct arena *a, const struct id *id, const struct store_due_result *r,
-	struct backend_endpoints *disabled);
+	struct backend_endpoints *disabled, bool *is_open);
 /* May something be sent to it? */
 int sql_endpoint_is_enabled(struct sql *s, const struct id *id, bool *out);
 

@@ -72,6 +72,7 @@ struct claiming {
 	struct store_due *out;
 	size_t len;
 	int64_t next_due_ms;
+	bool has_hurried;
 };
 
 static void read_due(struct claiming *c, struct query *q)
@@ -185,6 +186,17 @@ static int load_previous(struct claiming *c, struct store_due *d)
 	return load_batch_counts(c, &w.id, d->previous_counts);
 }
 
+/* Its endpoint takes nothing more; what else is pending for it follows, a part with each claim. */
+static int give_up(struct claiming *c, const struct store_due *d, const char *why)
+{
+	int rc = sql_due_bury(c->s, &d->row, c->query->now_ms, why);
+
+	if (rc < 0 || c->has_hurried)
+		return rc;
+	c->has_hurried = true;
+	return sql_due_hurry(c->s, &d->endpoint);
+}
+
 /* 1 when it is the caller's now; 0 when there is nobody left to send it to, and it is dead. */
 static int take(struct claiming *c, struct store_due *d)
 {
@@ -194,8 +206,9 @@ static int take(struct claiming *c, struct store_due *d)
 
 	if (rc == 0 && !id_is_zero(&d->endpoint) && d->task.presence == STORE_PRESENT)
 		rc = sql_endpoint_fill(c->s, c->a, c->query->now_ms, d, &why);
-	if (rc == 0)
-		rc = why ? sql_due_bury(c->s, &d->row, c->query->now_ms, why) : lease(c, d);
+	if (rc < 0)
+		return rc;
+	rc = why ? give_up(c, d, why) : lease(c, d);
 	return rc < 0 ? rc : !why;
 }
 
@@ -570,6 +583,23 @@ static int end_delivery(struct sql *s, const struct held *h, const struct store_
 	return close_delivery(s, &r->row, &h->task_id, false, r->at_ms);
 }
 
+static int end_held(struct sql *s, struct arena *a, const struct held *h,
+	const struct store_due_result *result, struct backend_endpoints *disabled)
+{
+	struct store_due_result r = *result;
+	bool is_open = true;
+	int rc = 0;
+
+	if (h->is_task)
+		return end_publish(s, a, h, &r);
+	if (!id_is_zero(&h->endpoint) && r.how != STORE_DUE_LATER)
+		rc = sql_endpoint_judge(s, a, &h->endpoint, &r, disabled, &is_open);
+	/* Nothing more goes there: it is due at once, and ends. */
+	if (!is_open && r.how == STORE_DUE_AGAIN)
+		r.again_at_ms = r.at_ms;
+	return rc < 0 ? rc : end_delivery(s, h, &r);
+}
+
 int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct store_due_result *results,
 	size_t len, struct backend_endpoints *disabled)
 {
@@ -581,11 +611,8 @@ int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct
 	for (size_t i = 0; i < len && rc == 0; i++) {
 		const struct held *h = find_held(&list, &results[i].row);
 
-		if (!h)
-			continue;
-		rc = h->is_task ? end_publish(s, a, h, &results[i]) : end_delivery(s, h, &results[i]);
-		if (rc == 0 && !id_is_zero(&h->endpoint) && results[i].how != STORE_DUE_LATER)
-			rc = sql_endpoint_judge(s, a, &h->endpoint, &results[i], disabled);
+		if (h)
+			rc = end_held(s, a, h, &results[i], disabled);
 	}
 	return rc;
 }
@@ -610,6 +637,17 @@ int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char
 		return rc;
 	rc = note_attempt(s, h.made + 1, &r);
 	return rc < 0 ? rc : close_delivery(s, row, &h.task_id, false, now_ms);
+}
+
+int sql_due_hurry(struct sql *s, const struct id *endpoint)
+{
+	struct query q;
+
+	query_init(&q, s,
+		"UPDATE due SET ready_at = due_at WHERE row IN (SELECT row FROM due INDEXED BY due_to_endpoint "
+		"WHERE endpoint = ? AND ready_at > due_at AND owner IS NULL LIMIT 1000 /*pg:FOR UPDATE SKIP LOCKED*/)");
+	query_id(&q, endpoint);
+	return query_run(&q);
 }
 
 int sql_due_revive(struct sql *s, const struct id *row, const struct id *task,

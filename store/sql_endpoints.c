@@ -202,7 +202,8 @@ int sql_endpoint_change(struct backend *b, struct arena *a, const struct id *id,
 	if (rc < 0 || out->len == 0)
 		return rc;
 	endpoint_apply(&out->items[0], change);
-	return write_endpoint(sql_of(b), &out->items[0]);
+	rc = write_endpoint(sql_of(b), &out->items[0]);
+	return rc < 0 || out->items[0].is_enabled ? rc : sql_due_hurry(sql_of(b), id);
 }
 
 int sql_endpoint_rotate(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
@@ -236,7 +237,7 @@ int sql_endpoint_remove(
 	if (rc < 0)
 		return rc;
 	*out = (struct backend_endpoints){.what = rc > 0 ? STORE_ENDPOINT_DONE : STORE_ENDPOINT_ABSENT};
-	return 0;
+	return rc > 0 ? sql_due_hurry(sql_of(b), id) : 0;
 }
 
 /* ---- the enabled ones, in a transaction ---- */
@@ -434,6 +435,8 @@ static int disable(struct sql *s, struct arena *a, const struct id *id,
 		return rc;
 	endpoint_apply(&found.items[0], change);
 	rc = write_endpoint(s, &found.items[0]);
+	if (rc == 0)
+		rc = sql_due_hurry(s, id);
 	all = rc == 0 ? arena_alloc(a, disabled->len + 1, sizeof *all) : NULL;
 	if (!all)
 		return rc < 0 ? rc : -ENOMEM;
@@ -444,13 +447,13 @@ static int disable(struct sql *s, struct arena *a, const struct id *id,
 	return 0;
 }
 
-/* 1 with *since_ms; 0: it was removed. */
+/* 1 when it is there and enabled, with *since_ms. */
 static int read_failing(struct sql *s, const struct id *id, int64_t *since_ms)
 {
 	struct query q;
 	int rc;
 
-	query_init(&q, s, "SELECT failing_since FROM endpoints WHERE id = ?");
+	query_init(&q, s, "SELECT failing_since FROM endpoints WHERE id = ? AND is_enabled = 1");
 	query_id(&q, id);
 	rc = query_next(&q);
 	if (rc == 1)
@@ -460,13 +463,14 @@ static int read_failing(struct sql *s, const struct id *id, int64_t *since_ms)
 }
 
 int sql_endpoint_judge(struct sql *s, struct arena *a, const struct id *id, const struct store_due_result *r,
-	struct backend_endpoints *disabled)
+	struct backend_endpoints *disabled, bool *is_open)
 {
 	struct store_endpoint_change change = {.has_enabled = true, .now_ms = r->at_ms};
 	enum endpoint_verdict verdict;
 	int64_t since_ms;
 	int rc = read_failing(s, id, &since_ms);
 
+	*is_open = rc == 1;
 	if (rc <= 0)
 		return rc;
 	verdict = endpoint_judge(r, since_ms);
@@ -476,6 +480,7 @@ int sql_endpoint_judge(struct sql *s, struct arena *a, const struct id *id, cons
 	case ENDPOINT_FAILED:
 	case ENDPOINT_IS_GONE: break;
 	}
+	*is_open = false;
 	change.reason = slice_text(endpoint_verdict_text(verdict));
 	return disable(s, a, id, &change, disabled);
 }

@@ -169,6 +169,7 @@ static const char version_2[] =
 	"ALTER TABLE due ADD COLUMN dead_at INTEGER;"
 	"UPDATE due SET dead_tenant = (SELECT tenant FROM tasks WHERE id = due.task_id),"
 	" dead_at = coalesce((SELECT max(at) FROM attempts WHERE row = due.row), due_at) WHERE state = 2;"
+	"CREATE INDEX due_to_endpoint ON due (endpoint) WHERE endpoint IS NOT NULL AND ready_at IS NOT NULL;"
 	"CREATE INDEX due_dead ON due (dead_tenant, dead_at, channel, endpoint) WHERE dead_at IS NOT NULL;";
 
 static const char *const migrations[] = {version_1, version_2};

@@ -338,7 +338,7 @@ int store_endpoint_change(struct store *s, const struct id *id, struct slice ten
 /* A new secret; the one until now signs, too, until old_until_ms. */
 int store_endpoint_rotate(struct store *s, const struct id *id, struct slice tenant, struct slice secret,
 	int64_t old_until_ms, int64_t now_ms, store_endpoints_cb *cb, void *arg);
-/* What is pending for it, or for one that is disabled, ends dead when it comes due. */
+/* What is pending for it, or for one that is disabled, ends dead before long. */
 int store_endpoint_remove(
 	struct store *s, const struct id *id, struct slice tenant, store_endpoints_cb *cb, void *arg);
 

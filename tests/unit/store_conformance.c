@@ -1424,7 +1424,7 @@ static void a_delivery_that_nobody_takes_is_reported_dead(void **state)
 	sweep(f, T0 + (TASK_TTL_H + MARGIN_H) * HOUR_MS + DAY_MS - 1);
 	assert_int_equal(task_now(f, &id)->presence, STORE_PRESENT);
 	sweep(f, T0 + (TASK_TTL_H + MARGIN_H) * HOUR_MS + DAY_MS);
-	assert_int_equal(task_now(f, &id)->presence, STORE_TOMBSTONE);
+	assert_int_equal(task_now(f, &id)->presence, STORE_ABSENT);
 }
 
 static void an_unfinished_task_that_is_silent_for_too_long_is_dead(void **state)

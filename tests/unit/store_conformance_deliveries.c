@@ -835,6 +835,47 @@ static void assert_not_sent(struct fixture *f, const struct id *task, const char
 	assert_counts(f, task, 0, 0, 1);
 }
 
+/* However far away its next attempt was. */
+static void what_waits_for_an_endpoint_that_goes_ends_at_once(void **state)
+{
+	struct fixture *f = *state;
+	const struct store_endpoint_change off = {.has_enabled = true, .now_ms = T0 + 1};
+	struct id removed = added(f, "", 0), disabled = added(f, "", 0), stays = added(f, "", 0);
+	struct id task = succeed(f, NULL, T0);
+	const struct store_due *due;
+	size_t len = claim(f, T0, &due);
+
+	assert_int_equal(len, 3);
+	for (size_t i = 0; i < len; i++)
+		end_row(f, &(struct store_due_result){.row = due[i].row,
+				   .how = STORE_DUE_AGAIN,
+				   .at_ms = T0,
+				   .again_at_ms = T0 + DAY_MS});
+	drop(f, &removed, TENANT);
+	change(f, &disabled, &off);
+	assert_int_equal(claim(f, T0 + 2, &due), 0);
+	assert_counts(f, &task, 1, 0, 2);
+	assert_int_equal(claim(f, T0 + DAY_MS, &due), 1);
+	assert_true(id_is_equal(&due->endpoint, &stays));
+}
+
+static void what_is_under_way_to_an_endpoint_that_goes_is_not_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	struct id id = added(f, "", 0), task = succeed(f, NULL, T0);
+	const struct store_due *due;
+
+	assert_int_equal(claim(f, T0, &due), 1);
+	drop(f, &id, TENANT);
+	end_row(f, &(struct store_due_result){.row = due->row,
+			   .how = STORE_DUE_AGAIN,
+			   .at_ms = T0 + 5,
+			   .again_at_ms = T0 + DAY_MS});
+	assert_int_equal(claim(f, T0 + 5, &due), 0);
+	assert_counts(f, &task, 0, 0, 1);
+	assert_int_equal(only(f, &task)->attempts_len, 2);
+}
+
 static void what_is_pending_for_a_removed_endpoint_ends_dead_and_says_why(void **state)
 {
 	struct fixture *f = *state;
@@ -980,6 +1021,8 @@ int conformance_run_deliveries(void)
 		TEST(another_tenants_outcome_is_none_of_an_endpoints),
 		TEST(outcomes_of_many_tenants_in_one_batch_go_to_their_own_endpoints),
 		TEST(what_is_claimed_has_the_endpoint_as_it_is_then),
+		TEST(what_waits_for_an_endpoint_that_goes_ends_at_once),
+		TEST(what_is_under_way_to_an_endpoint_that_goes_is_not_tried_again),
 		TEST(what_is_pending_for_a_removed_endpoint_ends_dead_and_says_why),
 		TEST(what_is_pending_for_a_disabled_endpoint_ends_dead_and_can_be_sent_when_it_is_enabled),
 		TEST(an_endpoint_that_only_fails_for_long_is_disabled),
