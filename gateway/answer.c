@@ -81,6 +81,15 @@ void answer_send(const struct answer *a, struct call *call)
 	call_answer(call, a->status, slice_text(a->content_type), buf_slice(&a->body));
 }
 
+void answer_document(struct call *call, int status, struct buf *document)
+{
+	if (document->error)
+		call_problem(call, PROBLEM_INTERNAL, NULL, "The document could not be made.");
+	else
+		call_answer_json(call, status, buf_slice(document));
+	buf_done(document);
+}
+
 void fault_send(const struct fault *fault, struct call *call)
 {
 	call_problem(call, fault->problem, fault->field[0] ? fault->field : NULL, "%s", fault->detail);

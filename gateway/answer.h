@@ -40,6 +40,8 @@ void answer_send(const struct answer *a, struct call *call);
 /* The headers that make a handler's bytes harmless in a browser. */
 void answer_guard_headers(struct call *call);
 
+/* Answers with a JSON document that was put together, or with a 500 when it could not be; gives its memory back. */
+void answer_document(struct call *call, int status, struct buf *document);
 /* Answers a refusal at once. */
 void fault_send(const struct fault *fault, struct call *call);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/answer.h"
+#include "gateway/asking.h"
 #include "gateway/dispatch.h"
 #include "gateway/gateway.h"
 #include "gateway/idempotency.h"
@@ -518,8 +519,7 @@ void batch_post(struct call *call, void *arg)
 /* ---- reading ---- */
 
 struct reading {
-	struct gateway *g;
-	struct call *call;
+	struct asking base;
 	struct id id;
 };
 
@@ -549,10 +549,10 @@ static void answer_absent(const struct reading *r)
 {
 	int64_t age_ms = clock_wall_ms() - (int64_t)id_time_ms(&r->id);
 
-	if (age_ms > gateway_lifetime_ms(r->g))
-		call_problem(r->call, PROBLEM_GONE, NULL, "the lifetime of this batch has passed");
+	if (age_ms > gateway_lifetime_ms(r->base.g))
+		call_problem(r->base.call, PROBLEM_GONE, NULL, "the lifetime of this batch has passed");
 	else
-		lookup_not_found(r->call, "batch");
+		lookup_not_found(r->base.call, "batch");
 }
 
 static void on_batch(int rc, const struct store_batch *batch, const uint32_t by_state[TASK_STATES], void *arg)
@@ -561,37 +561,25 @@ static void on_batch(int rc, const struct store_batch *batch, const uint32_t by_
 	struct buf document;
 
 	if (rc < 0) {
-		lookup_store_failed(r->call);
+		lookup_store_failed(r->base.call);
 	} else if (!batch->found) {
 		answer_absent(r);
 	} else {
 		buf_init(&document, DOCUMENT_MAX);
 		render_batch(batch, by_state, &document);
-		if (document.error)
-			call_problem(r->call, PROBLEM_INTERNAL, NULL, "out of memory");
-		else
-			call_answer_json(r->call, 200, buf_slice(&document));
-		buf_done(&document);
+		answer_document(r->base.call, 200, &document);
 	}
-	gateway_job_end(r->g);
-	free(r);
+	asking_end(r);
 }
 
 static void start_reading(struct gateway *g, struct call *call, const struct id *id)
 {
-	struct reading *r = malloc(sizeof *r);
+	struct reading *r = asking_new(g, call, sizeof *r);
 
-	if (!r) {
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	if (!r)
 		return;
-	}
-	*r = (struct reading){g, call, *id};
-	if (store_batch_get(g->store, id, on_batch, r) == 0) {
-		gateway_job_begin(g);
-		return;
-	}
-	free(r);
-	lookup_store_failed(call);
+	r->id = *id;
+	asking_begin(r, store_batch_get(g->store, id, on_batch, r));
 }
 
 void batch_get(struct call *call, void *arg)

@@ -2,32 +2,22 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "gateway/answer.h"
+#include "gateway/asking.h"
 #include "gateway/delivery_render.h"
-#include "gateway/gateway.h"
 #include "gateway/lookup.h"
 #include "runtime/clock.h"
 #include "service/status.h"
 
 #define DOCUMENT_MAX ((size_t)64 * 1024 * 1024)
 
-struct asking {
-	struct gateway *g;
-	struct call *call;
+struct pending {
+	struct asking base;
 	struct id id; /* in the path */
 };
 
 /* ---- answers ---- */
-
-static void send_document(struct call *call, int status, struct buf *document)
-{
-	if (document->error)
-		call_problem(call, PROBLEM_INTERNAL, NULL, "the document is too long");
-	else
-		call_answer_json(call, status, buf_slice(document));
-	buf_done(document);
-}
 
 static void answer_list(struct call *call, const struct store_delivery *deliveries, size_t len)
 {
@@ -35,7 +25,7 @@ static void answer_list(struct call *call, const struct store_delivery *deliveri
 
 	buf_init(&document, DOCUMENT_MAX);
 	delivery_render_list(deliveries, len, &document);
-	send_document(call, 200, &document);
+	answer_document(call, 200, &document);
 }
 
 static void answer_one(struct call *call, int status, const struct store_delivery *d)
@@ -44,7 +34,7 @@ static void answer_one(struct call *call, int status, const struct store_deliver
 
 	buf_init(&document, DOCUMENT_MAX);
 	delivery_render(d, &document);
-	send_document(call, status, &document);
+	answer_document(call, status, &document);
 }
 
 /* Its id is genuine, so it was there. */
@@ -53,34 +43,13 @@ static void answer_dropped(struct call *call)
 	call_problem(call, PROBLEM_GONE, NULL, "the delivery was removed with what it was to deliver");
 }
 
-/* ---- asking the store ---- */
-
-static struct asking *asking_new(struct gateway *g, struct call *call, const struct id *id)
+static struct pending *pending_new(struct gateway *g, struct call *call, const struct id *id)
 {
-	struct asking *a = malloc(sizeof *a);
+	struct pending *p = asking_new(g, call, sizeof *p);
 
-	if (a)
-		*a = (struct asking){g, call, *id};
-	else
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
-	return a;
-}
-
-/* After the store's call: `rc` is what it returned. */
-static void asked(struct asking *a, int rc)
-{
-	if (rc == 0) {
-		gateway_job_begin(a->g);
-		return;
-	}
-	lookup_store_failed(a->call);
-	free(a);
-}
-
-static void answered(struct asking *a)
-{
-	gateway_job_end(a->g);
-	free(a);
+	if (p)
+		p->id = *id;
+	return p;
 }
 
 /* ---- of a task ---- */
@@ -88,33 +57,33 @@ static void answered(struct asking *a)
 static void on_task(
 	int rc, const struct store_task *task, const struct store_delivery *deliveries, size_t len, void *arg)
 {
-	struct asking *a = arg;
+	struct pending *p = arg;
 	struct store_task seen;
 
 	if (rc < 0) {
-		lookup_store_failed(a->call);
+		lookup_store_failed(p->base.call);
 	} else {
 		seen = *task;
-		seen.id = a->id;
-		if (status_presence(&seen, clock_wall_ms(), gateway_lifetime_ms(a->g)) == STATUS_GONE)
-			lookup_gone(a->call);
+		seen.id = p->id;
+		if (status_presence(&seen, clock_wall_ms(), gateway_lifetime_ms(p->base.g)) == STATUS_GONE)
+			lookup_gone(p->base.call);
 		else
-			answer_list(a->call, deliveries, len);
+			answer_list(p->base.call, deliveries, len);
 	}
-	answered(a);
+	asking_end(p);
 }
 
 void deliveries_of_task(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct asking *a;
+	struct pending *p;
 	struct id id;
 
 	if (!lookup_read_id(g, call, call_segment(call, "id"), &id))
 		return;
-	a = asking_new(g, call, &id);
-	if (a)
-		asked(a, store_deliveries_get(g->store, &a->id, on_task, a));
+	p = pending_new(g, call, &id);
+	if (p)
+		asking_begin(p, store_deliveries_get(g->store, &p->id, on_task, p));
 }
 
 /* ---- one ---- */
@@ -132,28 +101,28 @@ static bool read_id(struct gateway *g, struct call *call, struct id *id)
 static void on_delivery(
 	int rc, const struct store_task *task, const struct store_delivery *deliveries, size_t len, void *arg)
 {
-	struct asking *a = arg;
+	struct pending *p = arg;
 
 	if (rc < 0)
-		lookup_store_failed(a->call);
+		lookup_store_failed(p->base.call);
 	else if (len == 0)
-		answer_dropped(a->call);
+		answer_dropped(p->base.call);
 	else
-		answer_one(a->call, 200, &deliveries[0]);
-	answered(a);
+		answer_one(p->base.call, 200, &deliveries[0]);
+	asking_end(p);
 }
 
 void deliveries_get(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct asking *a;
+	struct pending *p;
 	struct id id;
 
 	if (!read_id(g, call, &id))
 		return;
-	a = asking_new(g, call, &id);
-	if (a)
-		asked(a, store_delivery_get(g->store, &a->id, call_tenant(call), on_delivery, a));
+	p = pending_new(g, call, &id);
+	if (p)
+		asking_begin(p, store_delivery_get(g->store, &p->id, call_tenant(call), on_delivery, p));
 }
 
 /* ---- once more ---- */
@@ -170,37 +139,37 @@ static void answer_retried(struct call *call, const struct store_delivery *d)
 
 static void on_retried(int rc, enum store_retry what, const struct store_delivery *delivery, void *arg)
 {
-	struct asking *a = arg;
+	struct pending *p = arg;
 
 	if (rc < 0) {
-		lookup_store_failed(a->call);
-		answered(a);
+		lookup_store_failed(p->base.call);
+		asking_end(p);
 		return;
 	}
 	switch (what) {
-	case STORE_RETRY_DONE: answer_retried(a->call, delivery); break;
-	case STORE_RETRY_ABSENT: answer_dropped(a->call); break;
+	case STORE_RETRY_DONE: answer_retried(p->base.call, delivery); break;
+	case STORE_RETRY_ABSENT: answer_dropped(p->base.call); break;
 	case STORE_RETRY_PENDING:
-		call_problem(a->call, PROBLEM_CONFLICT, NULL, "the delivery is being tried still");
+		call_problem(p->base.call, PROBLEM_CONFLICT, NULL, "the delivery is being tried still");
 		break;
 	case STORE_RETRY_NO_ENDPOINT:
-		call_problem(a->call, PROBLEM_CONFLICT, NULL,
+		call_problem(p->base.call, PROBLEM_CONFLICT, NULL,
 			"the endpoint that it is for was removed or is disabled");
 		break;
 	}
-	answered(a);
+	asking_end(p);
 }
 
 void deliveries_retry(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct asking *a;
+	struct pending *p;
 	struct id id;
 
 	if (!read_id(g, call, &id))
 		return;
-	a = asking_new(g, call, &id);
-	if (a)
-		asked(a, store_delivery_retry(
-				 g->store, &a->id, call_tenant(call), clock_wall_ms(), on_retried, a));
+	p = pending_new(g, call, &id);
+	if (p)
+		asking_begin(p, store_delivery_retry(
+					g->store, &p->id, call_tenant(call), clock_wall_ms(), on_retried, p));
 }

@@ -2,12 +2,11 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "gateway/answer.h"
+#include "gateway/asking.h"
 #include "gateway/endpoint_body.h"
 #include "gateway/endpoint_render.h"
-#include "gateway/gateway.h"
 #include "gateway/lookup.h"
 #include "gateway/tasks.h"
 #include "runtime/clock.h"
@@ -15,25 +14,14 @@
 
 #define DOCUMENT_MAX ((size_t)4 * 1024 * 1024)
 
-/* A call that waits for the store. */
-struct asking {
-	struct gateway *g;
-	struct call *call;
-	void (*answer)(struct call *call, const struct store_endpoint *endpoints, size_t len);
+typedef void answer_fn(struct call *call, const struct store_endpoint *endpoints, size_t len);
+
+struct pending {
+	struct asking base;
+	answer_fn *answer;
 };
 
 /* ---- answers ---- */
-
-static void send_document(struct call *call, int status, struct buf *document)
-{
-	if (document->error)
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
-	else
-		call_answer_json(call, status, buf_slice(document));
-	if (document->data)
-		explicit_bzero(document->data, document->cap);
-	buf_done(document);
-}
 
 static void answer_with(struct call *call, int status, const struct store_endpoint *e, bool with_secret)
 {
@@ -41,7 +29,7 @@ static void answer_with(struct call *call, int status, const struct store_endpoi
 
 	buf_init(&document, DOCUMENT_MAX);
 	endpoint_render(e, with_secret, clock_wall_ms(), &document);
-	send_document(call, status, &document);
+	answer_document(call, status, &document);
 }
 
 static void answer_created(struct call *call, const struct store_endpoint *endpoints, size_t len)
@@ -75,53 +63,43 @@ static void answer_list(struct call *call, const struct store_endpoint *endpoint
 
 	buf_init(&document, DOCUMENT_MAX);
 	endpoint_render_list(endpoints, len, clock_wall_ms(), &document);
-	send_document(call, 200, &document);
+	answer_document(call, 200, &document);
+}
+
+static void answer_outcome(const struct pending *p, enum store_endpoint_outcome what,
+	const struct store_endpoint *endpoints, size_t len)
+{
+	switch (what) {
+	case STORE_ENDPOINT_DONE: p->answer(p->base.call, endpoints, len); break;
+	case STORE_ENDPOINT_ABSENT: lookup_not_found(p->base.call, "endpoint"); break;
+	case STORE_ENDPOINT_TOO_MANY:
+		call_problem(p->base.call, PROBLEM_CONFLICT, NULL,
+			"there are %d endpoints already, and no more may be", STORE_ENDPOINTS_MAX);
+		break;
+	}
 }
 
 static void on_answer(int rc, enum store_endpoint_outcome what, const struct store_endpoint *endpoints,
 	size_t len, void *arg)
 {
-	struct asking *a = arg;
+	struct pending *p = arg;
 
-	if (rc < 0) {
-		lookup_store_failed(a->call);
-	} else {
-		switch (what) {
-		case STORE_ENDPOINT_DONE: a->answer(a->call, endpoints, len); break;
-		case STORE_ENDPOINT_ABSENT: lookup_not_found(a->call, "endpoint"); break;
-		case STORE_ENDPOINT_TOO_MANY:
-			call_problem(a->call, PROBLEM_CONFLICT, NULL,
-				"there are %d endpoints already, and no more may be", STORE_ENDPOINTS_MAX);
-			break;
-		}
-	}
-	gateway_job_end(a->g);
-	free(a);
+	if (rc < 0)
+		lookup_store_failed(p->base.call);
+	else
+		answer_outcome(p, what, endpoints, len);
+	asking_end(p);
 }
 
 /* ---- asking the store ---- */
 
-static struct asking *asking_new(struct gateway *g, struct call *call,
-	void (*answer)(struct call *call, const struct store_endpoint *endpoints, size_t len))
+static struct pending *pending_new(struct gateway *g, struct call *call, answer_fn *answer)
 {
-	struct asking *a = malloc(sizeof *a);
+	struct pending *p = asking_new(g, call, sizeof *p);
 
-	if (a)
-		*a = (struct asking){g, call, answer};
-	else
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
-	return a;
-}
-
-/* After the store's call: `rc` is what it returned. */
-static void asked(struct asking *a, int rc)
-{
-	if (rc == 0) {
-		gateway_job_begin(a->g);
-		return;
-	}
-	lookup_store_failed(a->call);
-	free(a);
+	if (p)
+		p->answer = answer;
+	return p;
 }
 
 /* The id in the path. False: it is none of this tenant's, and the call has been answered. */
@@ -175,7 +153,7 @@ void endpoints_post(struct call *call, void *arg)
 	struct gateway *g = arg;
 	struct store_endpoint e = {.tenant = call_tenant(call), .created_at_ms = clock_wall_ms()};
 	struct endpoint_body body;
-	struct asking *a;
+	struct pending *p;
 
 	if (!lookup_is_ready(g, call) || !read_body(call, ENDPOINT_BODY_NEW, &body))
 		return;
@@ -185,9 +163,9 @@ void endpoints_post(struct call *call, void *arg)
 	e.tasks = buf_slice(&body.tasks);
 	e.outcomes = body.outcomes;
 	e.secret = secret_of(&body, made);
-	a = asking_new(g, call, answer_created);
-	if (a)
-		asked(a, store_endpoint_add(g->store, &e, on_answer, a));
+	p = pending_new(g, call, answer_created);
+	if (p)
+		asking_begin(p, store_endpoint_add(g->store, &e, on_answer, p));
 	explicit_bzero(made, sizeof made);
 	endpoint_body_done(&body);
 }
@@ -195,23 +173,23 @@ void endpoints_post(struct call *call, void *arg)
 void endpoints_list(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct asking *a = asking_new(g, call, answer_list);
+	struct pending *p = pending_new(g, call, answer_list);
 
-	if (a)
-		asked(a, store_endpoints_list(g->store, call_tenant(call), on_answer, a));
+	if (p)
+		asking_begin(p, store_endpoints_list(g->store, call_tenant(call), on_answer, p));
 }
 
 void endpoints_get(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct asking *a;
+	struct pending *p;
 	struct id id;
 
 	if (!read_id(g, call, &id))
 		return;
-	a = asking_new(g, call, answer_one);
-	if (a)
-		asked(a, store_endpoint_get(g->store, &id, call_tenant(call), on_answer, a));
+	p = pending_new(g, call, answer_one);
+	if (p)
+		asking_begin(p, store_endpoint_get(g->store, &id, call_tenant(call), on_answer, p));
 }
 
 /* An empty text takes back what there was; what is not set stays. */
@@ -227,7 +205,7 @@ void endpoints_patch(struct call *call, void *arg)
 	struct gateway *g = arg;
 	struct store_endpoint_change change;
 	struct endpoint_body body;
-	struct asking *a;
+	struct pending *p;
 	struct id id;
 
 	if (!read_id(g, call, &id) || !read_body(call, ENDPOINT_BODY_CHANGE, &body))
@@ -243,23 +221,24 @@ void endpoints_patch(struct call *call, void *arg)
 		.reason = slice_text("by request"),
 		.now_ms = clock_wall_ms(),
 	};
-	a = asking_new(g, call, answer_one);
-	if (a)
-		asked(a, store_endpoint_change(g->store, &id, call_tenant(call), &change, on_answer, a));
+	p = pending_new(g, call, answer_one);
+	if (p)
+		asking_begin(
+			p, store_endpoint_change(g->store, &id, call_tenant(call), &change, on_answer, p));
 	endpoint_body_done(&body);
 }
 
 void endpoints_delete(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct asking *a;
+	struct pending *p;
 	struct id id;
 
 	if (!read_id(g, call, &id))
 		return;
-	a = asking_new(g, call, answer_removed);
-	if (a)
-		asked(a, store_endpoint_remove(g->store, &id, call_tenant(call), on_answer, a));
+	p = pending_new(g, call, answer_removed);
+	if (p)
+		asking_begin(p, store_endpoint_remove(g->store, &id, call_tenant(call), on_answer, p));
 }
 
 void endpoints_rotate(struct call *call, void *arg)
@@ -268,15 +247,15 @@ void endpoints_rotate(struct call *call, void *arg)
 	int64_t now = clock_wall_ms();
 	struct gateway *g = arg;
 	struct endpoint_body body;
-	struct asking *a;
+	struct pending *p;
 	struct id id;
 
 	if (!read_id(g, call, &id) || !read_body(call, ENDPOINT_BODY_ROTATE, &body))
 		return;
-	a = asking_new(g, call, answer_rotated);
-	if (a)
-		asked(a, store_endpoint_rotate(g->store, &id, call_tenant(call), secret_of(&body, made),
-				 now + body.overlap_ms, now, on_answer, a));
+	p = pending_new(g, call, answer_rotated);
+	if (p)
+		asking_begin(p, store_endpoint_rotate(g->store, &id, call_tenant(call),
+					secret_of(&body, made), now + body.overlap_ms, now, on_answer, p));
 	explicit_bzero(made, sizeof made);
 	endpoint_body_done(&body);
 }

@@ -2,10 +2,9 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "gateway/answer.h"
-#include "gateway/gateway.h"
+#include "gateway/asking.h"
 #include "service/json_out.h"
 #include "gateway/lookup.h"
 #include "service/status.h"
@@ -86,8 +85,7 @@ int list_read_query(
 /* ---- the answer ---- */
 
 struct listing {
-	struct gateway *g;
-	struct call *call;
+	struct asking base;
 	size_t limit;
 };
 
@@ -113,37 +111,26 @@ static void on_tasks(int rc, const struct store_task *tasks, size_t len, void *a
 	struct listing *l = arg;
 	struct buf document;
 
-	buf_init(&document, DOCUMENT_MAX);
-	if (rc == 0)
+	if (rc < 0) {
+		lookup_store_failed(l->base.call);
+	} else {
+		buf_init(&document, DOCUMENT_MAX);
 		render(tasks, len, l->limit, &document);
-	if (rc < 0)
-		lookup_store_failed(l->call);
-	else if (document.error)
-		call_problem(l->call, PROBLEM_INTERNAL, NULL, "the list is too long");
-	else
-		call_answer_json(l->call, 200, buf_slice(&document));
-	buf_done(&document);
-	gateway_job_end(l->g);
-	free(l);
+		answer_document(l->base.call, 200, &document);
+	}
+	asking_end(l);
 }
 
 static void start(struct gateway *g, struct call *call, struct store_list_query *q)
 {
-	struct listing *l = malloc(sizeof *l);
+	struct listing *l = asking_new(g, call, sizeof *l);
 
-	if (!l) {
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	if (!l)
 		return;
-	}
-	*l = (struct listing){g, call, q->limit};
+	l->limit = q->limit;
 	q->tenant = call_tenant(call);
 	q->limit++;
-	if (store_tasks_list(g->store, q, on_tasks, l) == 0) {
-		gateway_job_begin(g);
-		return;
-	}
-	free(l);
-	lookup_store_failed(call);
+	asking_begin(l, store_tasks_list(g->store, q, on_tasks, l));
 }
 
 void list_tasks(struct call *call, void *arg)

@@ -1,15 +1,8 @@
 #include "gateway/problem_pages.h"
 
-enum { PAGE_MAX = 64 * 1024 };
+#include "gateway/answer.h"
 
-static void answer(struct call *call, struct buf *page)
-{
-	if (page->error)
-		call_problem(call, PROBLEM_INTERNAL, NULL, "The document could not be made.");
-	else
-		call_answer_json(call, 200, buf_slice(page));
-	buf_done(page);
-}
+enum { PAGE_MAX = 64 * 1024 };
 
 void problem_pages_list(struct call *call, void *arg)
 {
@@ -23,7 +16,7 @@ void problem_pages_list(struct call *call, void *arg)
 		problem_describe((enum problem)p, &page);
 	}
 	buf_append_text(&page, "]}");
-	answer(call, &page);
+	answer_document(call, 200, &page);
 }
 
 void problem_pages_get(struct call *call, void *arg)
@@ -37,5 +30,5 @@ void problem_pages_get(struct call *call, void *arg)
 	}
 	buf_init(&page, PAGE_MAX);
 	problem_describe(problem, &page);
-	answer(call, &page);
+	answer_document(call, 200, &page);
 }

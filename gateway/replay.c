@@ -1,11 +1,10 @@
 #include "gateway/replay.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "gateway/answer.h"
+#include "gateway/asking.h"
 #include "gateway/deliver.h"
-#include "gateway/gateway.h"
 #include "gateway/lookup.h"
 #include "runtime/clock.h"
 #include "runtime/config.h"
@@ -111,54 +110,31 @@ int replay_read_query(const struct call_param *params, size_t len, int64_t now_m
 
 /* ---- the answer ---- */
 
-struct replaying {
-	struct gateway *g;
-	struct call *call;
-};
-
 static void on_replayed(int rc, size_t count, bool has_more, void *arg)
 {
-	struct replaying *r = arg;
+	struct asking *a = arg;
 	struct buf document;
 
-	buf_init(&document, DOCUMENT_MAX);
-	json_out_open(&document, NULL, '{');
-	json_out_number(&document, "retried", (int64_t)count);
-	json_out_bool(&document, "has_more", has_more);
-	json_out_close(&document, '}');
-	if (rc < 0)
-		lookup_store_failed(r->call);
-	else if (document.error)
-		call_problem(r->call, PROBLEM_INTERNAL, NULL, "out of memory");
-	else
-		call_answer_json(r->call, 202, buf_slice(&document));
-	buf_done(&document);
-	gateway_job_end(r->g);
-	free(r);
-}
-
-static void start(struct gateway *g, struct call *call, const struct store_replay *what)
-{
-	struct replaying *r = malloc(sizeof *r);
-
-	if (!r) {
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
-		return;
+	if (rc < 0) {
+		lookup_store_failed(a->call);
+	} else {
+		buf_init(&document, DOCUMENT_MAX);
+		json_out_open(&document, NULL, '{');
+		json_out_number(&document, "retried", (int64_t)count);
+		json_out_bool(&document, "has_more", has_more);
+		json_out_close(&document, '}');
+		answer_document(a->call, 202, &document);
 	}
-	*r = (struct replaying){g, call};
-	if (store_deliveries_replay(g->store, what, on_replayed, r) == 0) {
-		gateway_job_begin(g);
-		return;
-	}
-	free(r);
-	lookup_store_failed(call);
+	asking_end(a);
 }
 
 void replay_post(struct call *call, void *arg)
 {
 	const struct call_param *params;
+	struct gateway *g = arg;
 	struct store_replay what;
 	struct fault fault;
+	struct asking *a;
 	size_t len;
 
 	params = call_params(call, &len);
@@ -167,5 +143,7 @@ void replay_post(struct call *call, void *arg)
 		return;
 	}
 	what.tenant = call_tenant(call);
-	start(arg, call, &what);
+	a = asking_new(g, call, sizeof *a);
+	if (a)
+		asking_begin(a, store_deliveries_replay(g->store, &what, on_replayed, a));
 }
