@@ -65,19 +65,18 @@ static const char *complain_of_domain(struct slice domain)
 int email_address_check(struct slice address, const char **why)
 {
 	const uint8_t *at = address.len ? memchr(address.data, '@', address.len) : NULL;
-	size_t local_len;
+	size_t local_len = at ? (size_t)(at - address.data) : 0;
 
 	*why = NULL;
 	if (address.len > EMAIL_ADDRESS_MAX)
 		*why = "longer than 254 bytes";
 	else if (!at)
 		*why = "must be an address like name@example.com";
-	if (*why)
-		return -EINVAL;
-	local_len = (size_t)(at - address.data);
-	*why = complain_of_local(slice_of(address.data, local_len));
+	else
+		*why = complain_of_local(slice_of(address.data, local_len));
 	if (!*why)
-		*why = complain_of_domain(slice_of(at + 1, address.len - local_len - 1));
+		*why = complain_of_domain(
+			slice_of(address.data + local_len + 1, address.len - local_len - 1));
 	return *why ? -EINVAL : 0;
 }
 

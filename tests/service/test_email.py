@@ -1,13 +1,14 @@
 """Outcomes pushed by email through a real Postfix, and through servers that misbehave."""
 import datetime
 import email.utils
+import hashlib
 import json
 import time
 
 import pytest
 
 from gateway_rig import problem
-from lib.deliveries import await_deliveries, metric
+from lib.deliveries import attempts, await_deliveries, metric
 from lib.postfix import PASSWORD, USER, Authority, Postfix
 from lib.smtp import SmtpServer, drop, endless_line, endless_reply, garbage, hang, hang_up
 from lib.stack import Stack
@@ -84,6 +85,7 @@ def misbehave(bad_server):
     yield bad_server.behave
     bad_server.behave_well()
     bad_server.features = ()
+    bad_server.commands.clear()
 
 
 def part(mail, kind):
@@ -301,14 +303,14 @@ def test_a_certificate_of_another_authority_is_refused(ways, postfix, tmp_path):
 
 
 def test_a_certificate_for_another_name_is_refused(ways, postfix):
-    url = postfix.url("submission").replace("127.0.0.1", "127.0.0.2")
+    # Every name under localhost is a loopback address.
+    url = postfix.url("submission").replace("127.0.0.1", "other.localhost")
     stack = ways(url=url, ca_file=postfix.ca_file, username=USER, password=PASSWORD)
-    expect_failures(stack, "", 0)
+    expect_failures(stack, "TLS with the server failed: SSL: no alternative certificate subject name matches", 0)
 
 
 def test_a_password_never_goes_where_tls_is_not_offered(ways, bad_server, misbehave):
     bad_server.features = ("AUTH PLAIN LOGIN",)
-    bad_server.commands.clear()
     stack = ways(url=bad_server.url, username=USER, password=PASSWORD)
     expect_failures(stack, "the server does not offer STARTTLS", 0, "email_tls_failed")
     assert "AUTH" not in bad_server.commands and "MAIL" not in bad_server.commands
@@ -363,6 +365,30 @@ def test_what_waits_when_the_service_ends_is_sent_by_the_next(ways, bad_server, 
         await_deliveries(stack, task, delivered=1)
     assert len(bad_server.of("waiting@example.com")) == 8
     ways(concurrency=None, timeout="10s")
+
+
+def test_a_server_that_is_slow_at_one_mail_holds_up_no_other(ways, bad_server, misbehave):
+    misbehave("CONTENT", hang, None)
+    stack = ways(url=bad_server.url, timeout="4s")
+    slow = submit(stack, "slow@example.com")
+    eventually(lambda: "DATA" in bad_server.commands, what="the first has begun")
+    await_deliveries(stack, submit(stack, "quick@example.com"), delivered=1)
+    assert stack.client.status(slow)["deliveries"]["pending"] == 1
+    await_deliveries(stack, slow, delivered=1)
+    ways(timeout="10s")
+
+
+def test_a_tenant_may_have_patterns_of_its_own(make_stack, vhost, bad_server):
+    keys = [{"tenant": name, "sha256": hashlib.sha256(f"key of {name}".encode()).hexdigest()} for name in ("acme", "other")]
+    stack = make_stack(vhost.url)
+    stack.start({**options(url=bad_server.url, tenants=[{"tenant": "acme", "allow_to": ["*@acme.example"]}]),
+                 "gateway": {"auth": {"keys": keys}}})
+    for tenant, states in (("acme", [250, 0]), ("other", [0, 250])):
+        client = stack.client_of("gateway", key=f"key of {tenant}")
+        task = client.submit("echo", 1, deliver={"email": ["a@acme.example", "a@example.com"]})
+        ended = {"pending": 0, "delivered": 1, "dead": 1}
+        eventually(lambda client=client, task=task: client.status(task)["deliveries"] == ended, what="both have ended")
+        assert [a.status for a in attempts(stack, task)] == states
 
 
 # Configurations that are refused.

@@ -150,10 +150,10 @@ static void no_text_makes_a_header_or_a_part(void **state)
 	static const char *const attacks[] = {"\r\nBcc: x@y", "\nBcc: x@y", "\rBcc: x@y", "\r\n\r\nbody",
 		"\n.\n", "\r\n.\r\n", "\r\n--=_mixed-01a20304-0506-7708-890a-0b0c0d0e0f10--\r\n", "\"; x=\"",
 		"=?UTF-8?Q?=0ABcc:?=",
-		"\xc2\x85"
-		"Bcc: x@y",
-		"\xe2\x80\xa8"
-		"Bcc: x@y",
+		("\xc2\x85"
+		 "Bcc: x@y"),
+		("\xe2\x80\xa8"
+		 "Bcc: x@y"),
 		"a,b@c <d@e>", "\\\"", "   ", " ", "\xff\xfe", "%0d%0aBcc: x@y"};
 	struct email_message m = sample();
 	struct buf out, wanted;
