@@ -211,7 +211,7 @@ static int read_member(struct reader *r, const struct json_member *m)
 int endpoint_body_read(
 	struct slice json, enum endpoint_body_kind kind, struct endpoint_body *out, struct fault *fault)
 {
-	struct reader r = {kind, out, fault};
+	struct reader r = {.kind = kind, .body = out, .fault = fault};
 	struct json_member m = {0};
 	int rc = envelope_check_json(json, fault);
 
