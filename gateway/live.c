@@ -310,7 +310,10 @@ void live_on_event(struct live *l, struct slice bytes)
 
 /* ---- readings ---- */
 
-/* It is behind what an event has said: a little later it is not, unless the event said what never was. */
+/*
+ * It is behind what an event has said: a little later it is not, unless the event said what never was. Then what there is
+ * has to do, and is looked at again soon.
+ */
 static bool is_behind(struct watched *w, const struct store_task *task, bool is_whole)
 {
 	uint64_t least = larger(w->wanted, w->has_new ? w->heard : 0);
@@ -322,6 +325,7 @@ static bool is_behind(struct watched *w, const struct store_task *task, bool is_
 	if (++w->lags > LAGS_MAX) {
 		w->lags = 0;
 		w->wanted = w->heard = 0;
+		w->checked_ms -= CHECK_CONNECTED_MS - TICK_MS;
 		return false;
 	}
 	live_want(w, is_whole ? LIVE_READ_WHOLE : LIVE_READ_ROW);
