@@ -17,7 +17,8 @@ BOTH = (UP, DOWN)
 # AMQP 0-9-1 class and method numbers.
 METHODS = {
     "connection.start": (10, 10), "connection.open-ok": (10, 41), "connection.blocked": (10, 60),
-    "channel.open": (20, 10), "queue.declare": (50, 10), "confirm.select": (85, 10),
+    "channel.open": (20, 10), "queue.declare": (50, 10), "queue.bind": (50, 20), "queue.bind-ok": (50, 21),
+    "confirm.select": (85, 10),
     "basic.consume": (60, 20), "basic.publish": (60, 40), "basic.return": (60, 50), "basic.deliver": (60, 60),
     "basic.ack": (60, 80), "basic.reject": (60, 90), "basic.nack": (60, 120), "basic.cancel": (60, 30),
 }
