@@ -1,5 +1,5 @@
 /*
- * Several processes on one database: they start at once, write at once, are killed at any moment.
+ * test_store_process [KIND]: several processes on one database: they start at once, write at once, are killed at any moment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "runtime/clock.h"
+#include "tests/unit/postgres_server.h"
 #include "tests/unit/store_fixture.h"
 
 enum { GROUP = 16 };
@@ -140,12 +141,25 @@ static void expect_kept(struct fixture *f, const struct id *ids, size_t len)
 	}
 }
 
+static bool is_postgres;
+
+/* The same tables in both, in PostgreSQL in a schema of their own. */
+static int64_t ask_postgres(const struct fixture *f, const char *text)
+{
+	char whole[512];
+
+	snprintf(whole, sizeof whole, "SET search_path = postback; %s", text);
+	return postgres_server_ask(f->folder, whole);
+}
+
 static int64_t ask(const struct fixture *f, const char *text)
 {
 	sqlite3_stmt *statement;
 	int64_t answer;
 	sqlite3 *db;
 
+	if (is_postgres)
+		return ask_postgres(f, text);
 	assert_int_equal(sqlite3_open(f->url + strlen("sqlite:"), &db), SQLITE_OK);
 	assert_int_equal(sqlite3_prepare_v2(db, text, -1, &statement, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
@@ -158,8 +172,10 @@ static int64_t ask(const struct fixture *f, const char *text)
 /* No row without what belongs to it, and the tables are sound. */
 static void expect_whole(const struct fixture *f)
 {
-	assert_int_equal(
-		ask(f, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
+	if (!is_postgres)
+		assert_int_equal(
+			ask(f, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"),
+			0);
 	assert_int_equal(
 		ask(f, "SELECT count(*) FROM tasks WHERE state = 3 AND id NOT IN (SELECT id FROM results)"),
 		0);
@@ -211,18 +227,28 @@ static void processes_that_write_at_once_lose_nothing(void **state)
 	free(ids);
 }
 
+static void make_nothing(struct fixture *f)
+{
+	char command[200];
+
+	if (is_postgres) {
+		postgres_server_run(f->folder, "DROP SCHEMA postback CASCADE");
+		return;
+	}
+	snprintf(command, sizeof command, "rm -f %s/t.db*", f->folder);
+	assert_int_equal(system(command), 0);
+}
+
 static void processes_that_start_at_once_on_nothing_make_one_database(void **state)
 {
 	struct fixture *f = *state;
-	char url[200];
 
 	for (int round = 0; round < 5; round++) {
 		struct child children[4];
 		struct id ids[GROUP];
 
 		fixture_stop_store(f);
-		snprintf(url, sizeof url, "rm -f %s/t.db*", f->folder);
-		assert_int_equal(system(url), 0);
+		make_nothing(f);
 		for (size_t i = 0; i < 4; i++)
 			children[i] = start_child(f->url, 1, NULL);
 		for (size_t i = 0; i < 4; i++) {
@@ -263,6 +289,211 @@ static void a_process_killed_at_any_moment_breaks_no_promise(void **state)
 	expect_kept(f, ids, len);
 	expect_whole(f);
 	free(ids);
+}
+
+/* ---- several connections of this process, whose calls are under way at the same time ---- */
+
+enum { SEVERAL = 3 };
+
+struct several {
+	struct fixture others[SEVERAL];
+	unsigned left;
+	bool has_ended;
+	unsigned claimed, first;
+	struct id rows[SEVERAL * STORE_DUE_MAX];
+};
+
+static void several_open(struct several *s, const struct fixture *f)
+{
+	*s = (struct several){0};
+	for (size_t i = 0; i < SEVERAL; i++)
+		fixture_join(&s->others[i], f);
+}
+
+static void several_close(struct several *s)
+{
+	for (size_t i = 0; i < SEVERAL; i++)
+		fixture_close(&s->others[i]);
+}
+
+static void end_call(struct several *s)
+{
+	s->has_ended = --s->left == 0;
+}
+
+static void await_calls(struct several *s)
+{
+	fixture_await(&s->others[0], &s->has_ended);
+	s->has_ended = false;
+}
+
+static void on_applied(int rc, const struct store_applied *applied, size_t len, void *arg)
+{
+	assert_int_equal(rc, 0);
+	end_call(arg);
+}
+
+static void on_done(int rc, void *arg)
+{
+	assert_int_equal(rc, 0);
+	end_call(arg);
+}
+
+enum { ITEMS = 60 };
+
+/* Every item's end is told by every process, in another order: it counts once, and the last of all releases what waits. */
+static void a_batch_whose_items_end_in_several_processes_is_complete_once(void **state)
+{
+	struct fixture *f = *state;
+	struct several s;
+
+	several_open(&s, f);
+	for (int round = 0; round < 10; round++) {
+		struct id batch = id_mint(&f->minter, ID_BATCH, TENANT, (uint64_t)T0), then = new_id(f, T0);
+		struct store_later later = later_of(&then, T0, 0);
+		uint32_t by_state[TASK_STATES];
+		const struct store_batch *b;
+		const struct store_task *t;
+		struct id items[ITEMS];
+
+		later.waits = STORE_WAITS_BATCH;
+		later.waits_for = batch;
+		assert_int_equal(insert_batch(f, &batch, T0), 0);
+		assert_int_equal(insert_later(f, &later, 1), 0);
+		for (size_t i = 0; i < ITEMS; i++)
+			items[i] = new_id(f, T0);
+		assert_int_equal(seal_batch(f, &batch, items, ITEMS, T0), 0);
+		for (size_t k = 0; k < SEVERAL; k++) {
+			struct store_event e[ITEMS];
+
+			for (size_t i = 0; i < ITEMS; i++) {
+				size_t which = k == 1 ? ITEMS - 1 - i : (i + k * 7) % ITEMS;
+
+				e[i] = event_of(STORE_EVENT_SUCCEEDED, &items[which], 1, T0);
+				e[i].batch = batch;
+			}
+			s.left++;
+			assert_int_equal(store_apply(s.others[k].store, e, ITEMS, on_applied, &s), 0);
+		}
+		await_calls(&s);
+		assert_int_equal(get_batch(f, &batch, &b, by_state), 0);
+		assert_int_equal(b->done, ITEMS);
+		assert_int_equal(get_task(f, &then, 0, &t), 0);
+		assert_int_equal(t->due_at_ms, T0);
+		assert_int_equal(t->rev, 2);
+	}
+	several_close(&s);
+}
+
+static void a_step_inserted_while_the_one_before_it_ends_is_never_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct several s;
+
+	several_open(&s, f);
+	for (int round = 0; round < 100; round++) {
+		struct id first = new_id(f, T0), next = new_id(f, T0);
+		struct store_later later = later_of(&next, T0, 0);
+		struct store_event e =
+			event_of(round % 2 ? STORE_EVENT_SUCCEEDED : STORE_EVENT_FAILED, &first, 1, T0);
+		const struct store_task *t;
+
+		e.has_next = true;
+		later.waits = STORE_WAITS_TASK;
+		later.waits_for = first;
+		s.left = 2;
+		assert_int_equal(store_apply(s.others[0].store, &e, 1, on_applied, &s), 0);
+		assert_int_equal(store_later_insert(s.others[1].store, &later, 1, on_done, &s), 0);
+		await_calls(&s);
+		assert_int_equal(get_task(f, &next, 0, &t), 0);
+		if (round % 2)
+			assert_int_equal(t->due_at_ms, T0);
+		else
+			assert_int_equal(t->state, TASK_CANCELED);
+	}
+	several_close(&s);
+}
+
+static void on_claimed(int rc, const struct store_due *due, size_t len, int64_t next_due_ms, void *arg)
+{
+	struct several *s = arg;
+
+	assert_int_equal(rc, 0);
+	for (size_t i = 0; i < len; i++)
+		s->rows[s->claimed++] = due[i].row;
+	end_call(s);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	return memcmp(a, b, ID_LEN);
+}
+
+static void each_row_is_claimed_by_one_of_several(void **state)
+{
+	enum { ROWS = 300 };
+	struct fixture *f = *state;
+	struct store_later later[ROWS];
+	struct id ids[ROWS];
+	struct several s;
+
+	several_open(&s, f);
+	for (size_t i = 0; i < ROWS; i++) {
+		ids[i] = new_id(f, T0);
+		later[i] = later_of(&ids[i], T0, T0);
+	}
+	assert_int_equal(insert_later(f, later, ROWS), 0);
+	while (s.claimed < ROWS) {
+		unsigned before = s.claimed;
+
+		for (size_t k = 0; k < SEVERAL; k++, s.left++)
+			assert_int_equal(store_due_claim(s.others[k].store, k + 1, "task", T0 + 1, 60000, 40,
+						 on_claimed, &s),
+				0);
+		await_calls(&s);
+		assert_true(s.claimed > before && s.claimed <= ROWS);
+	}
+	qsort(s.rows, ROWS, sizeof *s.rows, compare_rows);
+	for (size_t i = 1; i < ROWS; i++)
+		assert_false(id_is_equal(&s.rows[i - 1], &s.rows[i]));
+	several_close(&s);
+}
+
+static void on_key(int rc, enum store_claim_state claim, const struct id *id, struct slice answer, void *arg)
+{
+	struct several *s = arg;
+
+	assert_int_equal(rc, 0);
+	assert_true(claim == STORE_CLAIM_NEW || claim == STORE_CLAIM_IN_FLIGHT);
+	s->first += claim == STORE_CLAIM_NEW;
+	end_call(s);
+}
+
+static void of_several_who_claim_a_key_one_is_the_first(void **state)
+{
+	struct fixture *f = *state;
+	struct several s;
+
+	several_open(&s, f);
+	for (unsigned round = 0; round < 50; round++) {
+		char key[16];
+
+		snprintf(key, sizeof key, "key %u", round);
+		s.first = 0;
+		for (size_t k = 0; k < SEVERAL; k++, s.left++) {
+			const struct store_claim c = {.tenant = TENANT,
+				.key = slice_text(key),
+				.id = new_id(f, T0),
+				.now_ms = T0,
+				.lease_ms = 1000,
+				.keep_ms = DAY_MS};
+
+			assert_int_equal(store_claim(s.others[k].store, &c, on_key, &s), 0);
+		}
+		await_calls(&s);
+		assert_int_equal(s.first, 1);
+	}
+	several_close(&s);
 }
 
 /* Everything that another process holds up: a call waits for it, and then goes on. */
@@ -355,10 +586,16 @@ static void a_reader_that_stays_stops_nobody_and_the_log_shrinks_when_it_goes(vo
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest shared[] = {
 		TEST(processes_that_write_at_once_lose_nothing),
 		TEST(processes_that_start_at_once_on_nothing_make_one_database),
 		TEST(a_process_killed_at_any_moment_breaks_no_promise),
+		TEST(a_batch_whose_items_end_in_several_processes_is_complete_once),
+		TEST(a_step_inserted_while_the_one_before_it_ends_is_never_forgotten),
+		TEST(each_row_is_claimed_by_one_of_several),
+		TEST(of_several_who_claim_a_key_one_is_the_first),
+	};
+	const struct CMUnitTest tests[] = {
 		TEST(a_process_stopped_while_it_writes_is_waited_for),
 		TEST(the_log_does_not_grow_without_end),
 		TEST(a_reader_that_stays_stops_nobody_and_the_log_shrinks_when_it_goes),
@@ -366,5 +603,9 @@ int main(int argc, char **argv)
 
 	if (argc == 6)
 		return run_child(argv);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (argc == 2) {
+		is_postgres = strcmp(argv[1], "postgresql") == 0;
+		return fixture_use(argv[1]) < 0 ? 2 : cmocka_run_group_tests(shared, NULL, NULL);
+	}
+	return cmocka_run_group_tests(shared, NULL, NULL) + cmocka_run_group_tests(tests, NULL, NULL);
 }
