@@ -23,6 +23,12 @@ def attempts(stack, task):
     return [Attempt(str(uuid.UUID(bytes=row[0])), *row[1:]) for row in rows]
 
 
+def of_endpoint(stack, endpoint):
+    """How many of a registered endpoint are (pending, delivered, dead)."""
+    rows = dict(_read(stack, "SELECT state, count(*) FROM due WHERE endpoint = ? GROUP BY state", uuid.UUID(endpoint).bytes))
+    return tuple(rows.get(state, 0) for state in range(3))
+
+
 def await_deliveries(stack, task, timeout=20, **wanted):
     """Until the status document counts so: await_deliveries(stack, id, delivered=1, dead=2). Returns the attempts."""
     counts = {"pending": 0, "delivered": 0, "dead": 0, **wanted}
