@@ -88,6 +88,7 @@ struct guard {
 	struct listener *listener;
 	struct conn_list all, idle;
 	size_t count;
+	size_t crowd;	/* the most there were since memory was given back */
 	size_t streams; /* of these */
 	size_t bytes;	/* of the budget taken */
 	void (*on_drained)(void *arg);

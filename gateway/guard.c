@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -13,6 +14,7 @@ enum {
 	EVICT_AGE_MS = 1000, /* a connection this long idle may be closed to make room */
 	EVICT_EVERY_MS = 200,
 	EVICT_SHARE = 16,	   /* of all connections, at once */
+	CROWD_MIN = 256,	   /* connections whose memory is worth giving back when most have left */
 	STREAMS_SHARE = 10,	   /* one in so many connections is kept from them */
 	DESCRIPTORS_RESERVED = 64, /* for the broker, the store and the logs */
 };
@@ -80,12 +82,22 @@ size_t guard_streams_max(const struct guard *g)
 
 /* ---- connections ---- */
 
+/* The C library keeps what thousands of connections took, as what is still in use lies scattered between. */
+static void give_memory_back(struct guard *g)
+{
+	if (g->crowd < CROWD_MIN || g->count > g->crowd / 4)
+		return;
+	g->crowd = g->count;
+	malloc_trim(0);
+}
+
 void guard_remove(struct conn *c)
 {
 	struct guard *g = c->guard;
 
 	TAILQ_REMOVE(&g->all, c, all);
 	g->count--;
+	give_memory_back(g);
 	if (g->count == 0 && g->on_drained)
 		event_active(&g->drained, EV_TIMEOUT, 0);
 	update_accepting(g);
@@ -100,6 +112,7 @@ static void on_accept(int fd, const struct sockaddr *peer, void *arg)
 		return;
 	TAILQ_INSERT_TAIL(&g->all, c, all);
 	g->count++;
+	g->crowd = g->count > g->crowd ? g->count : g->crowd;
 	update_accepting(g);
 }
 

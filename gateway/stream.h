@@ -1,7 +1,8 @@
 /*
  * An answer without an end of its own: a WebSocket, or server-sent events. The head has gone out, and what comes and goes
- * is its owner's. The connection still counts as one, and the guard goes on to watch over it: bytes that wait are of the byte budget, a client that does not take them within write_timeout is cut, and
- * one that ends its sending side has left. Made by call_stream. Everything on the loop thread.
+ * is its owner's. The connection still counts as one, and the guard goes on to watch over it: bytes that wait are of the
+ * byte budget, a client that does not take them within write_timeout is cut, and one that ends its sending side has left.
+ * Made by call_stream. Everything on the loop thread.
  */
 #ifndef GATEWAY_STREAM_H
 #define GATEWAY_STREAM_H
