@@ -67,19 +67,6 @@ static void append_folded(struct buf *out, struct slice text)
 	}
 }
 
-/* One line of valid UTF-8. */
-static int clean(struct buf *out, struct slice text)
-{
-	size_t from = out->len;
-
-	utf8_append_valid(out, text);
-	for (size_t i = from; i < out->len; i++) {
-		if (out->data[i] < 0x20 || out->data[i] == 0x7f)
-			out->data[i] = ' ';
-	}
-	return out->error;
-}
-
 static void append_base64(struct buf *out, struct slice bytes)
 {
 	uint8_t text[4 * ((BASE64_BYTES + 2) / 3) + 1];
@@ -88,33 +75,46 @@ static void append_base64(struct buf *out, struct slice bytes)
 	buf_append(out, text, (size_t)len);
 }
 
-static void append_words(struct buf *out, struct slice text)
+static void append_word(struct buf *out, struct slice bytes)
 {
-	const char *separator = "";
+	buf_append_text(out, "=?UTF-8?B?");
+	append_base64(out, bytes);
+	buf_append_text(out, "?=");
+}
 
-	while (text.len > 0) {
-		size_t len = utf8_cut(text, WORD_BYTES);
-
-		buf_append_text(out, separator);
-		buf_append_text(out, "=?UTF-8?B?");
-		append_base64(out, slice_of(text.data, len));
-		buf_append_text(out, "?=");
-		text = rest_of(text, len);
-		separator = "\r\n ";
-	}
+/* The first character as it goes into a word; `len`: of `text`. */
+static struct slice first_char(struct slice text, size_t *len)
+{
+	*len = utf8_char_len(text);
+	if (*len == 1 && (text.data[0] < 0x20 || text.data[0] == 0x7f))
+		return slice_text(" ");
+	if (*len > 0)
+		return slice_of(text.data, *len);
+	*len = 1;
+	return slice_text("\xef\xbf\xbd");
 }
 
 int email_encode_words(struct buf *out, struct slice text)
 {
-	struct buf line;
-	int rc;
+	uint8_t word[WORD_BYTES];
+	size_t word_bytes = 0;
 
-	buf_init(&line, text.len * 3 + 1);
-	rc = clean(&line, text);
-	if (rc == 0)
-		append_words(out, buf_slice(&line));
-	buf_done(&line);
-	return rc < 0 ? rc : out->error;
+	while (text.len > 0) {
+		size_t len;
+		struct slice c = first_char(text, &len);
+
+		if (word_bytes + c.len > WORD_BYTES) {
+			append_word(out, slice_of(word, word_bytes));
+			buf_append_text(out, "\r\n ");
+			word_bytes = 0;
+		}
+		memcpy(word + word_bytes, c.data, c.len);
+		word_bytes += c.len;
+		text = rest_of(text, len);
+	}
+	if (word_bytes > 0)
+		append_word(out, slice_of(word, word_bytes));
+	return out->error;
 }
 
 int email_encode_header(struct buf *out, struct slice text)
@@ -198,18 +198,21 @@ int email_encode_base64(struct buf *out, struct slice bytes)
 
 int email_encode_base64_text(struct buf *out, struct slice text)
 {
-	struct buf lines;
-	int rc = 0;
+	uint8_t line[BASE64_BYTES + 1];
+	size_t len = 0;
 
-	buf_init(&lines, text.len * 2 + 2);
-	for (size_t i = 0, end; i < text.len && rc == 0; i += end ? end : 1) {
+	for (size_t i = 0, end; i < text.len && !out->error; i += end ? end : 1) {
 		end = line_end_len(text, i);
-		rc = end ? buf_append_text(&lines, "\r\n") : buf_append_byte(&lines, text.data[i]);
+		line[len++] = end ? '\r' : text.data[i];
+		if (end)
+			line[len++] = '\n';
+		if (len < BASE64_BYTES)
+			continue;
+		email_encode_base64(out, slice_of(line, BASE64_BYTES));
+		line[0] = line[BASE64_BYTES];
+		len -= BASE64_BYTES;
 	}
-	if (rc == 0)
-		rc = email_encode_base64(out, buf_slice(&lines));
-	buf_done(&lines);
-	return rc;
+	return email_encode_base64(out, slice_of(line, len));
 }
 
 bool email_encode_prefers_quoted(struct slice text)

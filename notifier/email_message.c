@@ -138,7 +138,7 @@ static void append_body(struct buf *out, const struct email_message *m)
 
 static void append_file_name(struct buf *out, struct slice name)
 {
-	for (size_t i = 0; i < name.len; i++) {
+	for (size_t i = 0; i < name.len && i < EMAIL_FILE_NAME_MAX; i++) {
 		uint8_t c = name.data[i];
 
 		buf_append_byte(out, isalnum(c) || (c && strchr("._-", c)) ? c : '_');

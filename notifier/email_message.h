@@ -1,5 +1,6 @@
 /*
- * One email as it goes over the wire: RFC 5322, MIME, ASCII only, lines of at most 78 bytes with CRLF. Pure.
+ * One email as it goes over the wire: RFC 5322, MIME, ASCII only. Lines end in CRLF and have at most 78 bytes, but where
+ * an address or a file's name needs more. Pure.
  *
  * What it is given may come from strangers: no byte of it, CR, LF and NUL among them, makes a header field, an end of a
  * header, a part or a boundary. Control characters in header texts become spaces; a content type that is not plainly
@@ -13,11 +14,13 @@
 
 #define EMAIL_SUBJECT_MAX    500 /* bytes; the rest is left out, on a character */
 #define EMAIL_MEDIA_TYPE_MAX 127
+#define EMAIL_FILE_NAME_MAX  120
 
 struct email_attachment {
 	struct slice bytes;	   /* unset: no attachment */
 	struct slice content_type; /* as a handler gave it; parameters are left out */
-	struct slice name;	   /* of letters, digits and "._-"; other bytes become "_" */
+	struct slice
+		name; /* of letters, digits and "._-"; other bytes become "_"; cut at EMAIL_FILE_NAME_MAX */
 };
 
 struct email_message {

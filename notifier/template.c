@@ -275,25 +275,30 @@ static int render_piece(
 	return rc;
 }
 
-static bool is_empty(const struct template_source *source, struct slice path)
+/* 1, 0, or -ENOMEM. */
+static int is_empty(const struct template_source *source, struct slice path)
 {
 	struct buf value;
-	bool is;
+	int rc;
 
 	buf_init(&value, VALUE_BYTES_MAX);
-	is = look_up(source, path, &value) == 0 && value.len == 0;
+	rc = look_up(source, path, &value);
+	if (rc == 0)
+		rc = value.len == 0;
 	buf_done(&value);
-	return is;
+	return rc;
 }
 
-static bool is_left_out(struct slice line, const struct template_source *source)
+/* 1 when one of its optional placeholders is empty; 0, or -ENOMEM. */
+static int is_left_out(struct slice line, const struct template_source *source)
 {
 	struct piece p;
+	int rc = 0;
 
-	while (next_piece(&line, &p) == 1)
-		if (p.is_optional && is_empty(source, p.path))
-			return true;
-	return false;
+	while (rc == 0 && next_piece(&line, &p) == 1)
+		if (p.is_optional)
+			rc = is_empty(source, p.path);
+	return rc;
 }
 
 static int render_pieces(
@@ -313,16 +318,17 @@ static int render_lines(
 {
 	int rc = 0;
 
-	while (text.len > 0 && rc == 0) {
+	while (text.len > 0 && rc >= 0) {
 		const uint8_t *end = memchr(text.data, '\n', text.len);
 		size_t len = end ? (size_t)(end - text.data) + 1 : text.len;
 		struct slice line = slice_of(text.data, len);
 
-		if (!is_left_out(line, source))
+		rc = is_left_out(line, source);
+		if (rc == 0)
 			rc = render_pieces(line, kind, source, out);
 		text = rest_of(text, len);
 	}
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 static void trim(struct buf *out, size_t from)
