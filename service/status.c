@@ -41,6 +41,7 @@ void status_render_links(const struct id *id, struct buf *out)
 	link_to(out, "result", id, "/result");
 	link_to(out, "events", id, "/events");
 	link_to(out, "ws", id, "/ws");
+	link_to(out, "deliveries", id, "/deliveries");
 	json_out_close(out, '}');
 }
 

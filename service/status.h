@@ -19,7 +19,7 @@ struct store_task status_queued(const struct id *id);
 
 /* {"id","task","status",…,"links"}; a JSON result is spliced in when the row has it. */
 void status_render(const struct store_task *task, struct buf *out);
-/* {"self":…,"result":…,"events":…,"ws":…} as the value of "links". */
+/* {"self":…,"result":…,"events":…,"ws":…,"deliveries":…} as the value of "links". */
 void status_render_links(const struct id *id, struct buf *out);
 /* {"type","message","retryable","status","data"} as the value of "error". */
 void status_render_error(const struct store_error *error, struct buf *out);

@@ -44,7 +44,8 @@ def test_an_envelope_is_accepted_with_id_location_and_links(api):
     assert document == {
         "id": document["id"], "task": "echo", "status": "queued",
         "links": {"self": f"/v1/tasks/{document['id']}", "result": f"/v1/tasks/{document['id']}/result",
-                  "events": f"/v1/tasks/{document['id']}/events", "ws": f"/v1/tasks/{document['id']}/ws"}}
+                  "events": f"/v1/tasks/{document['id']}/events", "ws": f"/v1/tasks/{document['id']}/ws",
+                  "deliveries": f"/v1/tasks/{document['id']}/deliveries"}}
     assert response.headers["Location"] == f"/v1/tasks/{document['id']}"
     assert int(response.headers["Retry-After"]) > 0
 

@@ -45,9 +45,10 @@ static void assert_rendered(const struct store_task *task, const char *expected)
 	buf_done(&out);
 }
 
-#define LINKS                                                                                   \
-	"\"links\":{\"self\":\"/v1/tasks/%1$s\",\"result\":\"/v1/tasks/%1$s/result\","         \
-	"\"events\":\"/v1/tasks/%1$s/events\",\"ws\":\"/v1/tasks/%1$s/ws\"}}"
+#define LINKS                                                                          \
+	"\"links\":{\"self\":\"/v1/tasks/%1$s\",\"result\":\"/v1/tasks/%1$s/result\"," \
+	"\"events\":\"/v1/tasks/%1$s/events\",\"ws\":\"/v1/tasks/%1$s/ws\","           \
+	"\"deliveries\":\"/v1/tasks/%1$s/deliveries\"}}"
 
 static void a_queued_task_is_known_by_its_id_alone(void **state)
 {
