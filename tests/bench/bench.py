@@ -22,6 +22,8 @@ from lib.ports import free_port  # noqa: E402
 from lib.stack import Stack  # noqa: E402
 from lib.wait import eventually  # noqa: E402
 
+import live  # noqa: E402
+
 LOAD = ROOT / "tests/bench/load.lua"
 LIMIT = BIN.parent / "tests/bench/broker_limit"
 WEBHOOK_LIMIT = BIN.parent / "tests/bench/webhook_limit"
@@ -107,6 +109,14 @@ def webhooks(stack, count=10000, receivers=100):
         sink.wait()
 
 
+def connected(stack, vhost, upstream, seconds, folder):
+    """What clients that are connected know and cost."""
+    row = live.latencies(stack, upstream)
+    row["stream_bytes"] = live.idle_memory(stack)
+    row.update(live.crowd(stack, vhost, folder, lambda: end_to_end(stack, seconds)["submissions"]))
+    return row
+
+
 def cpu_seconds(pid):
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -159,6 +169,16 @@ def table(rows):
         ("sync over HTTP, p50 / p99", f"{median('sync_p50'):,.0f} / {median('sync_p99'):,.0f} us",
          f"{ratio('sync_p50', 'rpc_p50'):.2f}"),
         ("polls/s of finished tasks", f"{median('polls'):,.0f}", ""),
+        ("handler's end to polling's answer, every 100 ms, p50 / p99",
+         f"{median('polling_p50'):.1f} / {median('polling_p99'):.1f} ms", ""),
+        ("handler's end to the server-sent event, p50 / p99",
+         f"{median('sse_p50'):.1f} / {median('sse_p99'):.1f} ms", ""),
+        ("handler's end to the WebSocket frame, p50 / p99",
+         f"{median('websocket_p50'):.1f} / {median('websocket_p99'):.1f} ms", ""),
+        ("submissions/s beside 5,000 WebSockets that hear 100 events/s", f"{median('beside'):,.0f}",
+         f"{ratio('beside', 'alone'):.2f}"),
+        ("memory of the gateway for each idle WebSocket", f"{median('socket_bytes') / 1024:.1f} KiB", ""),
+        ("the same for each event stream", f"{median('stream_bytes') / 1024:.1f} KiB", ""),
         ("plain libcurl to one receiver, POSTs/s", f"{median('curl'):,.0f}", "1.00"),
         ("webhooks delivered to it/s", f"{median('webhooks'):,.0f}", f"{ratio('webhooks', 'curl'):.2f}"),
         ("memory of the services after the tasks, RSS summed", f"{largest('resident'):.1f} MiB", ""),
@@ -180,10 +200,12 @@ def main():
         folder = Path(name)
         broker = Broker(folder / "broker")
         stack = None
+        upstream = live.Upstream()
         try:
             vhost, peer = broker.vhost_new(), broker.vhost_new()
             stack = Stack(vhost.url, folder)
-            stack.start({"processor": {"handlers": HANDLERS}, "notifier": {"webhook": WEBHOOKS}, "log": {"level": "warn"}})
+            stack.start({"gateway": {"tasks": [live.PARKED]},
+                         "processor": {"handlers": [*HANDLERS, upstream.handler()]}, "notifier": {"webhook": WEBHOOKS}, "log": {"level": "warn"}})
             end_to_end(stack, 2)
             rows = []
             for n in range(options.rounds):
@@ -192,8 +214,12 @@ def main():
             for row in rows:
                 settle(broker)
                 row.update(webhooks(stack))
+            for row in rows:
+                settle(broker)
+                row.update(connected(stack, vhost, upstream, options.seconds, folder))
             table(rows)
         finally:
+            upstream.close()
             if stack:
                 stack.close()
             broker.stop()
