@@ -34,8 +34,8 @@ struct http_call {
 	bool is_name;	    /* the host is to be looked up */
 	bool is_looking_up; /* counts in client->lookups */
 	struct lookup lookup;
-	bool is_refused;    /* by may_connect */
-	bool is_allowed;    /* by may_connect, for one address at least */
+	bool is_refused; /* by may_connect */
+	bool is_allowed; /* by may_connect, for one address at least */
 	bool is_too_large;
 };
 

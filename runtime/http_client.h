@@ -57,7 +57,8 @@ struct http_request {
 	size_t response_max; /* bytes of the body; passing it ends the call with HTTP_TOO_LARGE */
 	/* Response headers wanted in the outcome, NULL terminated, e.g. "retry-after"; at most HTTP_WANT_MAX; copied. */
 	const char *const *want_headers;
-	uint32_t party; /* a number for whoever it is made for, who has only a share of the look-ups; 0: nobody */
+	uint32_t
+		party; /* a number for whoever it is made for, who has only a share of the look-ups; 0: nobody */
 };
 
 enum http_result {

@@ -28,7 +28,7 @@ struct changes;
 struct backend {
 	const struct backend_type *type;
 	char why[BACKEND_WHY_LEN];
-	uint64_t transaction; /* counts them: what was read in another one may be different now */
+	uint64_t transaction;	 /* counts them: what was read in another one may be different now */
 	struct changes *changes; /* of the transaction; NULL: nobody wants to hear of them */
 };
 

@@ -22,7 +22,7 @@ struct sql {
 	const struct sql_driver *driver;
 	struct lifetime lifetime;
 	bool is_writer;
-	struct id_minter minter; /* of delivery rows; a writer's */
+	struct id_minter minter;	 /* of delivery rows; a writer's */
 	struct sql_endpoints *endpoints; /* those read in this transaction; sql_endpoints.c's */
 	uint64_t endpoints_of;		 /* the transaction */
 };
@@ -146,7 +146,7 @@ int sql_task_changed(struct sql *s, const struct id *id);
 /* Reads what was noted so. */
 int sql_changes_read(struct backend *b);
 /* The columns of a task and how they are read, for statements that return what they wrote. */
-#define SQL_TASK_COLUMNS                                                                                  \
+#define SQL_TASK_COLUMNS                                                                                 \
 	"id, tenant, task, state, attempt, created_at, due_at, started_at, finished_at, rev, progress, " \
 	"metadata, worker, error_type, error_message, error_retryable, error_status, error_data, "       \
 	"content_type, result_len, result_is_json, waits_for, batch, retry_of, pending, delivered, "     \
@@ -215,8 +215,8 @@ int sql_due_deliveries(struct sql *s, const struct sql_end *end);
  * A delivery that has ended in this state is pending again, due at once, its schedule from the beginning. 1, or 0 when it
  * is in another one by now.
  */
-int sql_due_revive(struct sql *s, const struct id *row, const struct id *task, enum store_delivery_state state,
-	int64_t now_ms);
+int sql_due_revive(struct sql *s, const struct id *row, const struct id *task,
+	enum store_delivery_state state, int64_t now_ms);
 /* What is pending for an endpoint that takes nothing more comes due, so that it ends; some of it, when it is a lot. */
 int sql_due_hurry(struct sql *s, const struct id *endpoint);
 /* The first channel after this name that has rows to come: 1, or 0 when there is none. Copied into the arena. */
@@ -233,8 +233,8 @@ int sql_delivery_get(struct backend *b, struct arena *a, const struct id *id, st
 	struct backend_deliveries *out);
 int sql_delivery_retry(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
 	int64_t now_ms, enum store_retry *what, struct backend_deliveries *out);
-int sql_deliveries_replay(struct backend *b, struct arena *a, const struct store_replay *r, size_t *count,
-	bool *has_more);
+int sql_deliveries_replay(
+	struct backend *b, struct arena *a, const struct store_replay *r, size_t *count, bool *has_more);
 
 /* sql_endpoints.c */
 int sql_endpoints_get(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
@@ -252,9 +252,10 @@ int sql_endpoint_remove(
  * it read lives in the arena of the operation that asked first, as long as the transaction.
  */
 int sql_endpoints_choose(struct sql *s, struct arena *a, struct slice tenant, struct slice task,
-	enum task_state state, struct delivery **list, size_t *len);
+	enum task_state state, struct delivery **chosen, size_t *len);
 /* What a row for an endpoint needs to be sent: its target and secrets as they are now. Else *why says why it cannot be. */
-int sql_endpoint_fill(struct sql *s, struct arena *a, int64_t now_ms, struct store_due *due, const char **why);
+int sql_endpoint_fill(
+	struct sql *s, struct arena *a, int64_t now_ms, struct store_due *due, const char **why);
 /*
  * After an attempt: when it has been failing since, and whether it is disabled by that, which is put on the list. *is_open:
  * it is there and enabled.
@@ -269,17 +270,17 @@ int sql_dead_letter_add(struct backend *b, const struct store_dead_letter *d);
 int sql_sweep(struct backend *b, struct arena *a, int64_t now_ms, size_t limit, struct store_sweep *out);
 
 /* The rows of a backend's table that every driver shares. */
-#define SQL_OPERATIONS                                                                                      \
-	.changes_read = sql_changes_read, .keys_get = sql_keys_get,                                                                           \
-	.tasks_get = sql_tasks_get, .tasks_list = sql_tasks_list, .tasks_count = sql_tasks_count,           \
-	.batch_get = sql_batch_get, .keys_add = sql_keys_add, .later_insert = sql_later_insert,             \
-	.later_undo = sql_later_undo, .batch_insert = sql_batch_insert, .batch_seal = sql_batch_seal,       \
-	.claim = sql_claim, .claim_end = sql_claim_end, .apply = sql_apply, .task_cancel = sql_task_cancel, \
-	.due_claim = sql_due_claim, .due_end = sql_due_end, .dead_letter_add = sql_dead_letter_add,         \
-	.sweep = sql_sweep, .deliveries_get = sql_deliveries_get, .delivery_get = sql_delivery_get,         \
-	.delivery_retry = sql_delivery_retry, .deliveries_replay = sql_deliveries_replay,                   \
-	.endpoints_get = sql_endpoints_get, .endpoint_add = sql_endpoint_add,                               \
-	.endpoint_change = sql_endpoint_change, .endpoint_rotate = sql_endpoint_rotate,                     \
+#define SQL_OPERATIONS                                                                              \
+	.changes_read = sql_changes_read, .keys_get = sql_keys_get, .tasks_get = sql_tasks_get,     \
+	.tasks_list = sql_tasks_list, .tasks_count = sql_tasks_count, .batch_get = sql_batch_get,   \
+	.keys_add = sql_keys_add, .later_insert = sql_later_insert, .later_undo = sql_later_undo,   \
+	.batch_insert = sql_batch_insert, .batch_seal = sql_batch_seal, .claim = sql_claim,         \
+	.claim_end = sql_claim_end, .apply = sql_apply, .task_cancel = sql_task_cancel,             \
+	.due_claim = sql_due_claim, .due_end = sql_due_end, .dead_letter_add = sql_dead_letter_add, \
+	.sweep = sql_sweep, .deliveries_get = sql_deliveries_get, .delivery_get = sql_delivery_get, \
+	.delivery_retry = sql_delivery_retry, .deliveries_replay = sql_deliveries_replay,           \
+	.endpoints_get = sql_endpoints_get, .endpoint_add = sql_endpoint_add,                       \
+	.endpoint_change = sql_endpoint_change, .endpoint_rotate = sql_endpoint_rotate,             \
 	.endpoint_remove = sql_endpoint_remove
 
 #define SQL_MARKS .mark = sql_mark, .mark_keep = sql_mark_keep, .mark_undo = sql_mark_undo

@@ -467,7 +467,7 @@ int sql_endpoint_judge(struct sql *s, struct arena *a, const struct id *id, cons
 {
 	struct store_endpoint_change change = {.has_enabled = true, .now_ms = r->at_ms};
 	enum endpoint_verdict verdict;
-	int64_t since_ms;
+	int64_t since_ms = 0;
 	int rc = read_failing(s, id, &since_ms);
 
 	*is_open = rc == 1;

@@ -21,8 +21,10 @@
 struct store;
 
 struct store_options {
-	const char *url;      /* "sqlite:PATH" or "postgresql://user:password@host:port/database?sslmode=…"; copied */
-	const char *password; /* of the database, beside or instead of the one in the URL; NULL: none; copied */
+	const char
+		*url; /* "sqlite:PATH" or "postgresql://user:password@host:port/database?sslmode=…"; copied */
+	const char
+		*password; /* of the database, beside or instead of the one in the URL; NULL: none; copied */
 	int64_t task_ttl_ms;
 	int64_t result_ttl_ms;
 	size_t queue_max; /* calls waiting; 0: 65536 */
@@ -297,9 +299,9 @@ struct store_endpoint {
 	int64_t old_until_ms;
 	int64_t created_at_ms, updated_at_ms;
 	bool is_enabled;
-	int64_t disabled_at_ms;	     /* 0: it is enabled */
+	int64_t disabled_at_ms;	      /* 0: it is enabled */
 	struct slice disabled_reason; /* for people */
-	int64_t failing_since_ms;    /* of the first failure since the last success; 0: the last attempt was one */
+	int64_t failing_since_ms; /* of the first failure since the last success; 0: the last attempt was one */
 };
 
 enum store_endpoint_outcome {
@@ -350,13 +352,13 @@ int store_endpoint_remove(
 struct store_due {
 	struct id row; /* of this delivery; for channel "task" unique by task and attempt */
 	struct id task_id;
-	struct slice channel;	/* "task", "webhook", "email", "sms" */
-	struct slice target;	/* JSON object text; unset for "task" */
-	uint32_t attempt;	/* channel task: attempt to publish; else tries made before */
-	int64_t due_at_ms;	/* when it was to be done at first, however often it was put off since */
-	struct store_task task; /* as it is now; for "task" with request; others with a JSON result */
-	struct id endpoint;   /* the registered one that it is for, whose URL the target has; zero: none */
-	struct slice secret;  /* of the endpoint, as it is now */
+	struct slice channel;	 /* "task", "webhook", "email", "sms" */
+	struct slice target;	 /* JSON object text; unset for "task" */
+	uint32_t attempt;	 /* channel task: attempt to publish; else tries made before */
+	int64_t due_at_ms;	 /* when it was to be done at first, however often it was put off since */
+	struct store_task task;	 /* as it is now; for "task" with request; others with a JSON result */
+	struct id endpoint;	 /* the registered one that it is for, whose URL the target has; zero: none */
+	struct slice secret;	 /* of the endpoint, as it is now */
 	struct slice old_secret; /* the one before it, while that is valid */
 	bool wants_previous;
 	struct store_task
@@ -413,13 +415,15 @@ struct store_attempt {
 
 struct store_delivery {
 	struct id id, task_id;
-	struct id endpoint;    /* the registered one it is for, perhaps gone since; zero: the task named the target */
-	struct slice channel;  /* "webhook", "email", "sms" */
-	struct slice target;   /* JSON object text */
+	struct id
+		endpoint; /* the registered one it is for, perhaps gone since; zero: the task named the target */
+	struct slice channel; /* "webhook", "email", "sms" */
+	struct slice target;  /* JSON object text */
 	enum store_delivery_state state;
-	int64_t next_at_ms;    /* pending: when it is tried next, or looked after; else 0 */
+	int64_t next_at_ms;	/* pending: when it is tried next, or looked after; else 0 */
 	uint32_t attempts_made; /* ever; more than there are in `attempts` when those would be too many */
-	const struct store_attempt *attempts; /* the newest STORE_ATTEMPTS_MAX at most, oldest of them first */
+	const struct store_attempt
+		*attempts; /* the newest STORE_ATTEMPTS_MAX at most, oldest of them first */
 	size_t attempts_len;
 };
 
@@ -448,10 +452,10 @@ int store_delivery_retry(struct store *s, const struct id *id, struct slice tena
 
 struct store_replay {
 	struct slice tenant;
-	struct slice channel; /* unset: any */
-	struct id endpoint;   /* zero: any, and none */
+	struct slice channel;	    /* unset: any */
+	struct id endpoint;	    /* zero: any, and none */
 	int64_t since_ms, until_ms; /* died at since_ms or later, and before until_ms */
-	size_t limit;	      /* <= STORE_REPLAY_MAX: one small transaction */
+	size_t limit;		    /* <= STORE_REPLAY_MAX: one small transaction */
 	int64_t now_ms;
 };
 typedef void store_replay_cb(int rc, size_t count, bool has_more, void *arg);

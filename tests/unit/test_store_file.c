@@ -309,9 +309,10 @@ static void the_first_version_is_upgraded_with_its_dead_deliveries(void **state)
 	r.row = due->row;
 	assert_int_equal(end_due(f, 1, &r, 1), 0);
 	fixture_stop_store(f);
-	run_sql(f, "DROP INDEX due_dead; DROP INDEX due_to_endpoint; DROP TABLE endpoints; ALTER TABLE due DROP COLUMN endpoint;"
-		   "ALTER TABLE due DROP COLUMN made; ALTER TABLE due DROP COLUMN dead_tenant;"
-		   "ALTER TABLE due DROP COLUMN dead_at; UPDATE meta SET value = 1 WHERE key = 'schema'");
+	run_sql(f,
+		"DROP INDEX due_dead; DROP INDEX due_to_endpoint; DROP TABLE endpoints; ALTER TABLE due DROP COLUMN endpoint;"
+		"ALTER TABLE due DROP COLUMN made; ALTER TABLE due DROP COLUMN dead_tenant;"
+		"ALTER TABLE due DROP COLUMN dead_at; UPDATE meta SET value = 1 WHERE key = 'schema'");
 	fixture_start_store(f);
 	fixture_await_up(f, true);
 	assert_int_equal(ask(f, "SELECT dead_at - 1700000000000 FROM due WHERE dead_tenant = 'acme'"), 7);
