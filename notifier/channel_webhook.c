@@ -251,8 +251,8 @@ static const struct signature_keys *keys_of(const struct webhook_channel *c, str
 	return c->keys;
 }
 
-/* The member "url" of the target. 0, -EINVAL with *why, -ENOMEM. */
-static int read_url(struct slice target, char url[URL_MAX + 1], const char **why)
+/* The member "url" of the target, and its origin. 0, -EINVAL with *why, -ENOMEM. */
+static int read_url(struct slice target, char url[URL_MAX + 1], struct buf *origin, const char **why)
 {
 	struct json_member m = {0};
 	struct buf text;
@@ -263,8 +263,9 @@ static int read_url(struct slice target, char url[URL_MAX + 1], const char **why
 	while (json_next_member(target, &m)) {
 		if (!json_key_is(m.key, "url") || json_type_of(m.value) != JSON_STRING)
 			continue;
-		rc = json_decode_string(m.value, &text) == -ENOMEM ? -ENOMEM
-								   : url_check(buf_slice(&text), why);
+		rc = json_decode_string(m.value, &text) == -ENOMEM
+			     ? -ENOMEM
+			     : url_check_origin(buf_slice(&text), origin, why);
 	}
 	if (rc == 0) {
 		memcpy(url, text.data, text.len);
@@ -317,9 +318,9 @@ static int choose_keys(struct delivery *d, const struct store_due *due, const ch
 }
 
 /* 0; -EINVAL with *why: it can never be sent; -ENOMEM. */
-static int prepare(struct delivery *d, const struct store_due *due, const char **why)
+static int prepare(struct delivery *d, const struct store_due *due, struct buf *origin, const char **why)
 {
-	int rc = read_url(due->target, d->url, why);
+	int rc = read_url(due->target, d->url, origin, why);
 
 	if (rc < 0)
 		return rc;
@@ -354,35 +355,25 @@ static struct delivery *delivery_new(
 	return d;
 }
 
-static void enter(struct delivery *d)
+static void enter(struct delivery *d, struct slice origin)
 {
-	struct webhook_channel *c = d->channel;
 	int64_t early_ms = attempt_early_ms(&d->attempt, clock_wall_ms());
 	enum visit_turn turn;
-	struct buf origin;
 	int64_t wait_ms;
-	int rc;
 
 	if (early_ms > 0) {
 		end_later(d, early_ms);
 		return;
 	}
-	buf_init(&origin, ORIGIN_MAX);
-	rc = url_origin(slice_text(d->url), &origin);
-	if (rc < 0) {
-		end_later(d, AGAIN_MS);
-	} else {
-		turn = hosts_enter(
-			c->hosts, buf_slice(&origin), &d->visit, d->body.cap, clock_mono_ms(), &wait_ms);
-		take_turn(d, turn, wait_ms);
-	}
-	buf_done(&origin);
+	turn = hosts_enter(d->channel->hosts, origin, &d->visit, d->body.cap, clock_mono_ms(), &wait_ms);
+	take_turn(d, turn, wait_ms);
 }
 
 static void send_due(void *self, const struct store_due *due, struct ticket *ticket)
 {
 	struct webhook_channel *c = self;
 	struct delivery *d = c->is_stopping ? NULL : delivery_new(c, due, ticket);
+	struct buf origin;
 	const char *why;
 	int rc;
 
@@ -390,13 +381,15 @@ static void send_due(void *self, const struct store_due *due, struct ticket *tic
 		ticket_end(ticket, STORE_DUE_LATER, c->is_stopping ? 0 : AGAIN_MS, 0, NULL, nothing);
 		return;
 	}
-	rc = prepare(d, due, &why);
+	buf_init(&origin, ORIGIN_MAX);
+	rc = prepare(d, due, &origin, &why);
 	if (rc == -EINVAL)
 		end_dead(d, 0, why, nothing);
 	else if (rc < 0)
 		end_later(d, AGAIN_MS);
 	else
-		enter(d);
+		enter(d, buf_slice(&origin));
+	buf_done(&origin);
 }
 
 static size_t capacity(void *self)

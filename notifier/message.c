@@ -35,7 +35,9 @@ int message_render(const struct store_task *task, struct buf *out)
 /* Each line ends in a NUL. */
 static void add_line(struct buf *out, const char *name, const char *value)
 {
-	buf_printf(out, "%s: %s", name, value);
+	buf_append_text(out, name);
+	buf_append(out, ": ", 2);
+	buf_append_text(out, value);
 	buf_append_byte(out, '\0');
 }
 

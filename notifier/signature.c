@@ -14,14 +14,9 @@ enum {
 	ED25519_LEN = 64,
 };
 
-struct secret {
-	uint8_t bytes[SIGNING_KEY_MAX];
-	size_t len;
-};
-
 struct signature_keys {
 	EVP_MAC *mac;
-	struct secret secrets[SIGNATURE_SECRETS_MAX];
+	EVP_MAC_CTX *secrets[SIGNATURE_SECRETS_MAX]; /* each with its key, ready to be begun again */
 	size_t len;
 	EVP_PKEY *ed25519;
 };
@@ -45,9 +40,10 @@ void signature_keys_free(struct signature_keys *k)
 {
 	if (!k)
 		return;
+	for (size_t i = 0; i < k->len; i++)
+		EVP_MAC_CTX_free(k->secrets[i]);
 	EVP_MAC_free(k->mac);
 	EVP_PKEY_free(k->ed25519);
-	explicit_bzero(k->secrets, sizeof k->secrets);
 	free(k);
 }
 
@@ -58,18 +54,36 @@ bool signature_keys_is_empty(const struct signature_keys *k)
 
 /* ---- keys from text ---- */
 
+static int make_hmac(EVP_MAC *mac, const uint8_t *key, size_t len, EVP_MAC_CTX **out)
+{
+	char digest_name[] = "SHA256";
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string("digest", digest_name, 0), OSSL_PARAM_construct_end()};
+	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+
+	if (!ctx || EVP_MAC_init(ctx, key, len, params) != 1) {
+		EVP_MAC_CTX_free(ctx);
+		return -ENOMEM;
+	}
+	*out = ctx;
+	return 0;
+}
+
 int signature_add_secret(struct signature_keys *k, const char *text)
 {
-	struct secret secret = {0};
-	int rc = signing_key_parse(slice_text(text), SIGNING_SECRET_PREFIX, secret.bytes, &secret.len);
+	uint8_t bytes[SIGNING_KEY_MAX];
+	size_t len = 0;
+	int rc = signing_key_parse(slice_text(text), SIGNING_SECRET_PREFIX, bytes, &len);
 
-	if (rc == 0 && secret.len < SIGNING_SECRET_MIN)
+	if (rc == 0 && len < SIGNING_SECRET_MIN)
 		rc = -EINVAL;
 	if (rc == 0 && k->len == SIGNATURE_SECRETS_MAX)
 		rc = -ENOSPC;
 	if (rc == 0)
-		k->secrets[k->len++] = secret;
-	explicit_bzero(&secret, sizeof secret);
+		rc = make_hmac(k->mac, bytes, len, &k->secrets[k->len]);
+	if (rc == 0)
+		k->len++;
+	explicit_bzero(bytes, sizeof bytes);
 	return rc;
 }
 
@@ -123,24 +137,23 @@ static int append_signature(struct buf *out, const char *version, const uint8_t 
 	char text[4 * ((ED25519_LEN + 2) / 3) + 1];
 
 	EVP_EncodeBlock((unsigned char *)text, bytes, (int)len);
-	return buf_printf(out, "%s%s,%s", out->len ? " " : "", version, text);
+	if (out->len > 0)
+		buf_append_byte(out, ' ');
+	buf_append_text(out, version);
+	buf_append_byte(out, ',');
+	return buf_append_text(out, text);
 }
 
-static int append_hmac(const struct signature_keys *k, const struct secret *secret, struct slice signed_text,
-	struct slice body, struct buf *out)
+/* Begun again without a key it keeps its own, already hashed. */
+static int append_hmac(EVP_MAC_CTX *secret, struct slice signed_text, struct slice body, struct buf *out)
 {
-	char digest_name[] = "SHA256";
-	const OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string("digest", digest_name, 0), OSSL_PARAM_construct_end()};
-	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(k->mac);
 	uint8_t digest[DIGEST_LEN];
 	size_t len;
-	bool is_good = ctx && EVP_MAC_init(ctx, secret->bytes, secret->len, params) == 1 &&
-		       EVP_MAC_update(ctx, signed_text.data, signed_text.len) == 1 &&
-		       EVP_MAC_update(ctx, body.data, body.len) == 1 &&
-		       EVP_MAC_final(ctx, digest, &len, sizeof digest) == 1;
+	bool is_good = EVP_MAC_init(secret, NULL, 0, NULL) == 1 &&
+		       EVP_MAC_update(secret, signed_text.data, signed_text.len) == 1 &&
+		       EVP_MAC_update(secret, body.data, body.len) == 1 &&
+		       EVP_MAC_final(secret, digest, &len, sizeof digest) == 1;
 
-	EVP_MAC_CTX_free(ctx);
 	return is_good ? append_signature(out, "v1", digest, len) : -ENOMEM;
 }
 
@@ -173,7 +186,7 @@ int signature_append(const struct signature_keys *k, struct slice id, int64_t ti
 	buf_append_slice(&head, id);
 	rc = buf_printf(&head, ".%" PRId64 ".", timestamp_s);
 	for (size_t i = 0; i < k->len && rc == 0; i++)
-		rc = append_hmac(k, &k->secrets[i], buf_slice(&head), body, out);
+		rc = append_hmac(k->secrets[i], buf_slice(&head), body, out);
 	if (rc == 0 && k->ed25519)
 		rc = append_ed25519(k, buf_slice(&head), body, out);
 	buf_done(&head);

@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 
-/* The keys of one sender: symmetric secrets (v1, HMAC-SHA256) and perhaps an ed25519 key (v1a). */
+/* The keys of one sender: symmetric secrets (v1, HMAC-SHA256) and perhaps an ed25519 key (v1a). For one thread. */
 struct signature_keys;
 
 /* 0 or -ENOMEM. */

@@ -80,28 +80,10 @@ static const char *complaint(struct slice url, CURLU *u)
 	return NULL;
 }
 
-int url_check(struct slice url, const char **why)
-{
-	CURLU *u;
-
-	if (url.len > URL_MAX) {
-		*why = "longer than 2048 bytes";
-		return -EINVAL;
-	}
-	if (!is_printable(url)) {
-		*why = "must be printable ASCII; encode the rest with %";
-		return -EINVAL;
-	}
-	u = parse(url);
-	*why = complaint(url, u);
-	curl_url_cleanup(u);
-	return *why ? -EINVAL : 0;
-}
-
 static int append_parts(CURLU *u, struct buf *out)
 {
 	char *scheme = NULL, *host = NULL, *port = NULL;
-	int rc = -EINVAL;
+	int rc = -ENOMEM;
 
 	if (curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
 		curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
@@ -116,11 +98,29 @@ static int append_parts(CURLU *u, struct buf *out)
 	return rc;
 }
 
-int url_origin(struct slice url, struct buf *out)
+int url_check_origin(struct slice url, struct buf *origin, const char **why)
 {
-	CURLU *u = parse(url);
-	int rc = u ? append_parts(u, out) : -EINVAL;
+	CURLU *u;
+	int rc;
 
+	if (url.len > URL_MAX) {
+		*why = "longer than 2048 bytes";
+		return -EINVAL;
+	}
+	if (!is_printable(url)) {
+		*why = "must be printable ASCII; encode the rest with %";
+		return -EINVAL;
+	}
+	u = parse(url);
+	*why = complaint(url, u);
+	rc = *why ? -EINVAL : 0;
+	if (rc == 0 && origin)
+		rc = append_parts(u, origin);
 	curl_url_cleanup(u);
 	return rc;
+}
+
+int url_check(struct slice url, const char **why)
+{
+	return url_check_origin(url, NULL, why);
 }

@@ -15,7 +15,10 @@
  */
 int url_check(struct slice url, const char **why);
 
-/* Appends scheme, host and port, the host in small letters: "https://example.com:443". 0, -EINVAL (no such URL), -ENOMEM. */
-int url_origin(struct slice url, struct buf *out);
+/*
+ * The same, and appends scheme, host and port, the host in small letters: "https://example.com:443". `origin` may be NULL.
+ * 0, -EINVAL with *why, -ENOMEM, -EMSGSIZE (the buffer's bound).
+ */
+int url_check_origin(struct slice url, struct buf *origin, const char **why);
 
 #endif

@@ -1,9 +1,9 @@
 #include "service/json_out.h"
 
-#include <inttypes.h>
-
 #include "proto/json.h"
 #include "runtime/clock.h"
+
+enum { NUMBER_LEN = 20 }; /* of the smallest int64_t */
 
 static void comma(struct buf *out)
 {
@@ -44,8 +44,18 @@ void json_out_raw(struct buf *out, const char *key, struct slice json)
 
 void json_out_number(struct buf *out, const char *key, int64_t number)
 {
+	char text[NUMBER_LEN];
+	char *at = text + sizeof text;
+	uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
+
+	do {
+		*--at = (char)('0' + left % 10);
+		left /= 10;
+	} while (left > 0);
+	if (number < 0)
+		*--at = '-';
 	json_out_key(out, key);
-	buf_printf(out, "%" PRId64, number);
+	buf_append(out, at, (size_t)(text + sizeof text - at));
 }
 
 void json_out_bool(struct buf *out, const char *key, bool value)

@@ -79,6 +79,9 @@ static void another_body_signs_otherwise(void **state)
 	sign(k, "", &out);
 	assert_int_equal(out.len, strlen(SIGNED));
 	buf_done(&out);
+	sign(k, BODY, &out);
+	assert_string_equal(buf_text(&out), SIGNED);
+	buf_done(&out);
 	signature_keys_free(k);
 }
 

@@ -56,16 +56,19 @@ static void a_url_has_a_bound_and_no_nul(void **state)
 
 static void expect_origin(const char *url, const char *wanted)
 {
+	const char *why;
 	struct buf out;
 
 	buf_init(&out, 1000);
-	assert_int_equal(url_origin(slice_text(url), &out), 0);
+	assert_int_equal(url_check_origin(slice_text(url), &out, &why), 0);
+	assert_null(why);
 	assert_string_equal(buf_text(&out), wanted);
 	buf_done(&out);
 }
 
 static void the_origin_is_the_same_however_it_is_written(void **state)
 {
+	const char *why;
 	struct buf out;
 
 	expect_origin("https://Example.COM/a?b", "https://example.com:443");
@@ -74,7 +77,12 @@ static void the_origin_is_the_same_however_it_is_written(void **state)
 	expect_origin("http://[::1]:8080/x", "http://[::1]:8080");
 	expect_origin("http://0x7f000001/", "http://127.0.0.1:80");
 	buf_init(&out, 1000);
-	assert_int_equal(url_origin(slice_text("nonsense"), &out), -EINVAL);
+	assert_int_equal(url_check_origin(slice_text("nonsense"), &out, &why), -EINVAL);
+	assert_non_null(why);
+	assert_int_equal(out.len, 0);
+	buf_done(&out);
+	buf_init(&out, 5);
+	assert_int_equal(url_check_origin(slice_text("http://a/"), &out, &why), -EMSGSIZE);
 	buf_done(&out);
 }
 
