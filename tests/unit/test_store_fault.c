@@ -221,14 +221,14 @@ struct work {
 	struct id done, again;
 	struct store_event events[2];
 	uint8_t *bytes;
+	unsigned endpoints; /* that are told */
 };
 
 enum { BYTES = 100000 };
 
 static void prepare(struct fixture *f, struct work *w)
 {
-	w->done = new_id(f, T0);
-	w->again = new_id(f, T0);
+	*w = (struct work){.done = new_id(f, T0), .again = new_id(f, T0)};
 	w->bytes = calloc(1, BYTES);
 	w->events[0] = event_of(STORE_EVENT_SUCCEEDED, &w->done, 1, T0);
 	w->events[0].result = slice_of(w->bytes, BYTES);
@@ -247,7 +247,7 @@ static void expect_all_or_nothing(struct fixture *f, const struct work *w, bool 
 	if (!all)
 		return;
 	assert_int_equal(t[0].result.len, BYTES);
-	assert_int_equal(t[0].deliveries_pending, 1);
+	assert_int_equal(t[0].deliveries_pending, 1 + w->endpoints);
 	assert_true(slice_is_set(t[1].request));
 }
 
@@ -443,6 +443,28 @@ static void on_told(int rc, const struct store_applied *applied, size_t len, voi
 	*t = (struct told){true, rc};
 }
 
+static void on_added(int rc, enum store_endpoint_outcome what, const struct store_endpoint *endpoints,
+	size_t len, void *arg)
+{
+	on_told(rc, NULL, 0, arg);
+}
+
+static void add_endpoint(struct fixture *f)
+{
+	const struct store_endpoint e = {
+		.id = id_mint(&f->minter, ID_ENDPOINT, TENANT, (uint64_t)T0),
+		.tenant = TENANT,
+		.url = slice_text("http://x/"),
+		.secret = slice_text("whsec_x"),
+		.created_at_ms = T0,
+	};
+	struct told t = {0};
+
+	assert_int_equal(store_endpoint_add(f->store, &e, on_added, &t), 0);
+	fixture_await(f, &t.has_come);
+	assert_int_equal(t.rc, 0);
+}
+
 static void our_own_allocations_may_fail_one_by_one(void **state)
 {
 	struct fixture *f = *state;
@@ -452,12 +474,14 @@ static void our_own_allocations_may_fail_one_by_one(void **state)
 
 	/* Long enough that the thread needs memory too. */
 	snprintf(deliver, sizeof deliver, "[{\"channel\":\"webhook\",\"target\":{\"x\":\"%019900d\"}}]", 0);
+	add_endpoint(f);
 	for (int n = 0; was_hit; n++) {
 		struct told t = {0};
 		struct work w;
 		int rc;
 
 		prepare(f, &w);
+		w.endpoints = 1;
 		w.events[0].deliver = slice_text(deliver);
 		atomic_store(&our_countdown, n);
 		rc = store_apply(f->store, w.events, 2, on_told, &t);
