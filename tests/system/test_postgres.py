@@ -1,0 +1,133 @@
+"""All services on a PostgreSQL: several of each at once, each killed under load, the server restarted, killed and frozen."""
+import random
+import time
+
+import pytest
+
+from lib.ledger import Ledger
+from lib.postgres import Postgres
+from lib.receiver import SECRET, Receiver
+from lib.wait import eventually
+
+WEBHOOK = {"secrets": [SECRET], "allow": ["127.0.0.0/8"], "schedule": ["0s"] + ["1s"] * 9}
+HANDLERS = [{"task": "echo", "builtin": "echo", "concurrency": 32}, {"task": "sleep", "builtin": "sleep", "concurrency": 16}]
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    server = Postgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database(postgres):
+    return postgres.database()
+
+
+@pytest.fixture
+def settings(database):
+    return {"store": {"url": database}, "notifier": {"webhook": WEBHOOK}, "processor": {"handlers": HANDLERS}}
+
+
+@pytest.fixture
+def pair(stack, settings):
+    """Two of each service on one database."""
+    stack.start(settings)
+    for kind in ("notifier", "processor", "gateway"):
+        stack.add(kind, f"{kind}2")
+    stack.await_ready()
+    return stack
+
+
+def what(n):
+    return ("sleep", {"ms": n % 50}) if n % 5 == 0 else ("echo", {"n": n})
+
+
+def test_what_goes_in_at_one_gateway_is_known_at_the_other(pair, postgres, database):
+    other = pair.client_of("gateway2")
+    then = [{"task": "echo", "payload": {"last": n}} for n in range(20)]
+    chains = [pair.client.envelope("echo", {"first": True}, then=step).json() for step in then]
+    later = pair.client.submit("echo", {"late": True}, delay="300ms")
+    for n, chain in enumerate(chains):
+        assert other.await_end(chain["tasks"][-1]["id"])["result"]["last"] == n
+    assert other.await_end(later)["result"] == {"late": True}
+    key = {"Idempotency-Key": "once"}
+    first = pair.client.envelope("echo", {"n": 1}, headers=key)
+    second = other.envelope("echo", {"n": 1}, headers=key)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["id"] == second.json()["id"]
+    batch = other.post("/v1/batches", json={"tasks": [{"task": "echo", "payload": n} for n in range(100)], "then": "echo"}).json()
+    assert pair.client.await_end(batch["then"])["result"]["previous"]["succeeded"] == 100
+    assert int(postgres.ask(database, "SELECT count(*) FROM tasks WHERE state = 3")) == 20 * 2 + 1 + 1 + 100 + 1
+
+
+def test_every_202_has_one_outcome_whatever_of_the_pairs_is_killed(pair):
+    dice = random.Random(11)
+    with Ledger(pair.client_of("gateway2")) as ledger:
+        ledger.submit_from(4, what, pause_s=0.02)
+        for name in dice.sample(["notifier", "notifier2", "processor", "processor2", "gateway"] * 2, 10):
+            ledger.await_accepted(20)
+            pair.services[name].kill()
+            time.sleep(dice.random() * 0.2)
+            pair.services[name].start()
+            pair.await_ready()
+    ended = ledger.check()
+    assert len(ended) >= 200
+    assert not ledger.refused
+
+
+def test_every_202_has_one_outcome_and_is_delivered_while_the_server_is_restarted_and_killed(pair, postgres):
+    with Receiver() as receiver:
+        with Ledger(pair.client) as ledger:
+            ledger.submit_from(4, what, pause_s=0.02, deliver={"webhook": receiver.url()})
+            for trouble in (postgres.restart, lambda: (postgres.kill(), postgres.start()), postgres.restart):
+                ledger.await_accepted(40)
+                trouble()
+                pair.await_ready()
+            ledger.await_accepted(40)
+        ended = ledger.check()
+        assert len(ended) >= 160
+        delivered = {"pending": 0, "delivered": 1, "dead": 0}
+        for task in ended:
+            eventually(lambda task=task: pair.client.status(task)["deliveries"] == delivered, timeout=90,
+                       what=f"the delivery of {task} is written down")
+        assert len({hook.headers["webhook-id"] for hook in receiver.hooks}) == len(ended)
+
+
+def test_sessions_that_hang_are_left_and_the_work_goes_on(stack, settings, postgres, database):
+    stack.start(settings)
+    before = stack.client.submit("echo", {"n": 1})
+    stack.client.await_end(before)
+    thaw = postgres.freeze(database)
+    try:
+        after = stack.client.submit("echo", {"n": 2})
+        eventually(lambda: "does not answer" in stack.notifier.log_text(), timeout=40, what="the silence is noticed")
+        assert stack.client.get("/livez").status_code == 200
+        stack.await_ready("notifier", timeout=40)
+        assert stack.client.await_end(after, timeout=40)["result"] == {"n": 2}
+    finally:
+        thaw()
+
+
+def test_a_server_that_is_away_is_told_with_what_to_do_and_never_with_the_password(stack, settings, postgres):
+    postgres.stop()
+    try:
+        stack.start(settings, ready=False)
+        stack.await_unready("notifier", "gateway")
+        eventually(lambda: "start the server" in stack.notifier.log_text(), what="why it is not ready")
+    finally:
+        postgres.start()
+    stack.await_ready()
+    assert stack.client.await_end(stack.client.submit("echo", {"n": 1}))["status"] == "succeeded"
+    for log in stack.logs().values():
+        for password in postgres.password:
+            assert password not in log
+
+
+def test_the_password_may_come_from_a_file(stack, settings, postgres, database, tmp_path):
+    secret = tmp_path / "password"
+    secret.write_text(postgres.password[1] + "\n", encoding="utf-8")
+    url = database.replace(":" + postgres.password[0], "")
+    stack.start({**settings, "store": {"url": url, "password_file": str(secret)}})
+    assert stack.client.await_end(stack.client.submit("echo", {"n": 1}))["status"] == "succeeded"
