@@ -38,7 +38,7 @@ struct queue {
 struct source {
 	struct inbox *inbox;
 	const char *queue;
-	const char *tag;
+	const char *tag; /* and the name of its health check */
 	uint16_t prefetch;
 	struct broker_consumer *consumer;
 };
@@ -394,6 +394,13 @@ static void on_delivery(struct broker_delivery *d, void *arg)
 
 /* ---- consuming ---- */
 
+static void on_change(bool is_consuming, const char *why, void *arg)
+{
+	struct source *s = arg;
+
+	service_health(s->inbox->service, s->tag, is_consuming, why);
+}
+
 static void start_source(struct source *s)
 {
 	struct broker_consumer_options opt = {
@@ -401,6 +408,7 @@ static void start_source(struct source *s)
 		.tag = s->tag,
 		.prefetch = s->prefetch,
 		.on_delivery = on_delivery,
+		.on_change = on_change,
 		.arg = s,
 	};
 
@@ -484,6 +492,8 @@ int inbox_new(struct service *s, struct store *store, const struct inbox_hooks *
 		.inbox = i, .queue = TOPOLOGY_REPLIES_QUEUE, .tag = "replies", .prefetch = PREFETCH};
 	i->sources[SOURCE_DEAD] = (struct source){
 		.inbox = i, .queue = TOPOLOGY_DEAD, .tag = "dead", .prefetch = STORE_EVENTS_MAX};
+	for (size_t k = 0; k < SOURCES; k++)
+		service_health(s, i->sources[k].tag, false, "starting");
 	i->timer = loop_timer(s->loop, on_timer, i);
 	i->keys_timer = loop_timer(s->loop, on_keys_timer, i);
 	if (!i->timer || !i->keys_timer) {

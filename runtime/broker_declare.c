@@ -215,6 +215,26 @@ void link_declare_run(struct link *l)
 
 /* ---- answers ---- */
 
+static const char *kind_name(const struct declaration *d)
+{
+	switch (d->what.kind) {
+	case BROKER_EXCHANGE: return "exchange";
+	case BROKER_QUEUE: return "queue";
+	case BROKER_BINDING: return "binding of queue";
+	case BROKER_PERMISSION: return "exchange";
+	}
+	return "";
+}
+
+static void log_difference(struct link *l, struct declaration *d)
+{
+	if (!d->is_passive || d->what.passive || d->is_difference_logged)
+		return;
+	log_warn("broker_declare_differs", LOG_TEXT("connection", l->name), LOG_TEXT("kind", kind_name(d)),
+		LOG_TEXT("name", d->what.name), LOG_TEXT("why", l->declarer.refusal_text));
+	d->is_difference_logged = true;
+}
+
 /* Who waits for it waits in vain without memory, so the connection is made anew. */
 static void tell_bound(struct link *l, const struct declaration *d)
 {
@@ -239,22 +259,12 @@ static void answered(struct link *l)
 		return;
 	r->sent = NULL;
 	d->phase = DECLARE_DONE;
+	log_difference(l, d);
 	if (d->is_told && !d->is_dropped)
 		tell_bound(l, d);
 	if (d->is_removal || d->is_dropped)
 		drop(r, d);
 	link_declare_run(l);
-}
-
-static const char *kind_name(const struct declaration *d)
-{
-	switch (d->what.kind) {
-	case BROKER_EXCHANGE: return "exchange";
-	case BROKER_QUEUE: return "queue";
-	case BROKER_BINDING: return "binding of queue";
-	case BROKER_PERMISSION: return "permission to publish to exchange";
-	}
-	return "";
 }
 
 static void lose_over(struct link *l, const struct declaration *d, uint16_t code, const char *text)
@@ -267,8 +277,9 @@ static void lose_over(struct link *l, const struct declaration *d, uint16_t code
 	};
 	bool is_missing = code == AMQP_NOT_FOUND && d->what.passive;
 
-	link_lose(l, "%s the %s %s: %s: %s", d->what.kind == BROKER_PERMISSION ? "no" : "cannot declare",
-		kind_name(d), d->what.name, text,
+	link_lose(l, "cannot %s the %s %s: %s: %s",
+		d->what.kind == BROKER_PERMISSION ? "publish to" : "declare", kind_name(d), d->what.name,
+		text,
 		is_missing ? "import the definitions (compose/definitions.json), or set amqp.declare"
 			   : refusal_mend(acts[d->what.kind], code, text));
 }
@@ -286,15 +297,17 @@ static void refused(struct link *l, struct declaration *d, uint16_t code, const 
 		answered(l);
 		return;
 	}
+	/* Not ours to make and not there either: it is the making that wants mending. */
+	if (d->is_passive && !d->what.passive) {
+		lose_over(l, d, l->declarer.refusal_code, l->declarer.refusal_text);
+		return;
+	}
 	if (!can_check_instead(d, code)) {
 		lose_over(l, d, code, text);
 		return;
 	}
-	if (!d->is_difference_logged)
-		log_warn("broker_declare_differs", LOG_TEXT("connection", l->name),
-			LOG_TEXT("kind", kind_name(d)), LOG_TEXT("name", d->what.name),
-			LOG_TEXT("why", text));
-	d->is_difference_logged = true;
+	l->declarer.refusal_code = code;
+	snprintf(l->declarer.refusal_text, sizeof l->declarer.refusal_text, "%s", text);
 	d->is_passive = true;
 	declare_one(l, d);
 }

@@ -270,6 +270,9 @@ struct link_declarer {
 	bool is_open;
 	struct declaration *first, **end;
 	struct declaration *sent; /* at most one at a time */
+	/* Why `sent` is only looked for, where it was to be made. */
+	uint16_t refusal_code;
+	char refusal_text[REPLY_TEXT_MAX];
 	bool is_ready;		  /* all done at least once on this connection */
 	bool is_stale;		  /* something of it may be gone: all is to be declared again */
 };

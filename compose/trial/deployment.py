@@ -15,7 +15,9 @@ from trial.images import COMPOSE
 from trial.tool import Refused, run
 
 PROJECT = "postback-trial"
+MINE = f"label=com.docker.compose.project={PROJECT}"
 OURS = ("gateway", "processor", "notifier")
+LASTING = (*OURS, "rabbitmq", "postgres", "consumer")
 HEALTHY_TIMEOUT_S = 120
 RESTARTS_MAX = 5
 # Below Linux's range for outgoing connections.
@@ -23,8 +25,9 @@ PORTS_FROM, PORTS_BELOW = 18100, 28000
 
 
 class Container:
-    def __init__(self, container_id):
+    def __init__(self, container_id, name):
         self.id = container_id
+        self.name = name
 
     def inspect(self):
         return json.loads(run("docker", "inspect", self.id))[0]
@@ -33,15 +36,11 @@ class Container:
         seen = self.inspect()
         state = seen["State"]
         if seen["RestartCount"] > RESTARTS_MAX:
-            raise Refused(f"{seen['Name']} ends again and again, at last with {state['ExitCode']}")
+            raise Refused(f"{self.name} ends again and again, at last with {state['ExitCode']}")
         return state["Running"] and state["Health"]["Status"] == "healthy"
 
     def await_healthy(self):
         eventually(self.is_healthy, timeout=HEALTHY_TIMEOUT_S, every=0.5, what=f"{self.name} is healthy")
-
-    @property
-    def name(self):
-        return self.inspect()["Name"].lstrip("/")
 
     def port(self, inside):
         """Where a port is published; another one after every start."""
@@ -92,11 +91,12 @@ class Deployment:
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "60")
 
     def containers(self, *services):
-        """Those that are meant to run, in the order of their numbers."""
-        found = []
-        for service in services or (*OURS, "rabbitmq", "postgres", "consumer"):
-            found += [Container(line) for line in self.compose("ps", "-q", service).split()]
-        return sorted(found, key=lambda container: container.name)
+        """Those that are meant to run, by their names."""
+        listed = run("docker", "ps", "--all", "--filter", MINE, "--format",
+                     '{{.Names}} {{.ID}} {{.Label "com.docker.compose.service"}}')
+        found = [line.split() for line in sorted(listed.splitlines())]
+        return [Container(container_id, name) for name, container_id, service in found
+                if service in (services or LASTING)]
 
     def the(self, service):
         (container,) = self.containers(service)
@@ -104,8 +104,7 @@ class Deployment:
 
     def what_is_left(self):
         """Everything on the engine that belongs to this project."""
-        mine = f"label=com.docker.compose.project={PROJECT}"
-        return {kind: run("docker", *command, "--filter", mine, "-q").split()
+        return {kind: run("docker", *command, "--filter", MINE, "-q").split()
                 for kind, command in {"containers": ("ps", "--all"), "networks": ("network", "ls"),
                                       "volumes": ("volume", "ls")}.items()}
 
