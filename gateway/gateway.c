@@ -302,7 +302,7 @@ static int start_live(struct gateway *g)
 	if (rc == 0)
 		rc = waiters_new(loop, g->live, waiters, &g->waiters);
 	if (rc == 0)
-		rc = sse_group_new(loop, g->service->metrics, &g->sse);
+		rc = sse_group_new(loop, g->service->metrics, &g->options->live, &g->sse);
 	return rc;
 }
 

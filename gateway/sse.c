@@ -8,7 +8,7 @@
 #include "gateway/metrics.h"
 #include "runtime/clock.h"
 
-enum { HEARTBEAT_MS = 15000, UNSENT_MAX = 4 << 20 };
+enum { LAG_MAX_MS = 1000, BACKLOGS_MAX = 16 };
 #define EVENT_MAX ((size_t)300 << 20)
 
 /* The first words: so long a client waits before it connects again. */
@@ -19,7 +19,8 @@ struct sse {
 	TAILQ_ENTRY(sse) link;
 	struct sse_group *group;
 	struct stream *stream;
-	int64_t beat_ms; /* when it has been silent for long enough */
+	int64_t beat_ms;  /* when it has been silent for long enough */
+	int64_t since_ms; /* when all that had been written before was with the kernel */
 	void (*on_gone)(void *arg);
 	void *arg;
 };
@@ -27,6 +28,7 @@ struct sse {
 struct sse_group {
 	struct event *timer;
 	struct metrics *metrics;
+	const struct gateway_live *options;
 	TAILQ_HEAD(sse_list, sse) list; /* by beat_ms */
 	size_t len;
 };
@@ -74,11 +76,16 @@ int sse_render(const char *id, const char *event, struct slice data, struct buf 
 
 /* ---- sending ---- */
 
+static int64_t beat_after_ms(const struct sse_group *g)
+{
+	return g->options->ping_ms / 2;
+}
+
 static void beat_later(struct sse *s)
 {
 	struct sse_group *g = s->group;
 
-	s->beat_ms = clock_mono_ms() + HEARTBEAT_MS;
+	s->beat_ms = clock_mono_ms() + beat_after_ms(g);
 	TAILQ_REMOVE(&g->list, s, link);
 	TAILQ_INSERT_TAIL(&g->list, s, link);
 }
@@ -89,9 +96,22 @@ static void cut(struct sse *s)
 	stream_cut(s->stream);
 }
 
+/* Much can come at once, more than the socket takes in one go: only what stays is a client's fault. */
+static bool is_lagging(const struct sse *s, int64_t now_ms)
+{
+	size_t unsent = stream_unsent(s->stream);
+	size_t backlog = (size_t)s->group->options->backlog;
+
+	return unsent > BACKLOGS_MAX * backlog || (unsent > backlog && now_ms - s->since_ms > LAG_MAX_MS);
+}
+
 static void write_bytes(struct sse *s, struct slice bytes)
 {
-	if (stream_unsent(s->stream) > UNSENT_MAX || stream_write(s->stream, bytes) < 0)
+	int64_t now_ms = clock_mono_ms();
+
+	if (stream_unsent(s->stream) == 0)
+		s->since_ms = now_ms;
+	if (is_lagging(s, now_ms) || stream_write(s->stream, bytes) < 0)
 		cut(s);
 	beat_later(s);
 }
@@ -172,7 +192,7 @@ int sse_start(struct sse_group *g, struct call *call, void (*gone)(void *arg), v
 		return rc;
 	}
 	if (g->len++ == 0)
-		timer_arm(g->timer, HEARTBEAT_MS);
+		timer_arm(g->timer, beat_after_ms(g));
 	TAILQ_INSERT_TAIL(&g->list, s, link);
 	write_bytes(s, slice_text(preamble));
 	*out = s;
@@ -186,7 +206,8 @@ size_t sse_group_count(const struct sse_group *g)
 	return g->len;
 }
 
-int sse_group_new(struct loop *loop, struct metrics *metrics, struct sse_group **out)
+int sse_group_new(struct loop *loop, struct metrics *metrics, const struct gateway_live *options,
+	struct sse_group **out)
 {
 	struct sse_group *g = calloc(1, sizeof *g);
 
@@ -194,6 +215,7 @@ int sse_group_new(struct loop *loop, struct metrics *metrics, struct sse_group *
 		return -ENOMEM;
 	TAILQ_INIT(&g->list);
 	g->metrics = metrics;
+	g->options = options;
 	g->timer = loop_timer(loop, on_timer, g);
 	if (!g->timer) {
 		free(g);

@@ -1,17 +1,21 @@
 /*
- * Server-sent events: an answer that goes on, in the format of the HTML standard, kept awake by comments. Knows no tasks.
- * A client that does not read is cut: past its own bound here, or past write_timeout by the guard (stream.h).
+ * Server-sent events: an answer that goes on, in the format of the HTML standard, kept awake by comments after half of
+ * live.ping in silence. Knows no tasks. A client that does not read is cut: when it has left more than live.backlog unread
+ * for a second, or sixteen times that at all, or by the guard past write_timeout (stream.h).
  */
 #ifndef GATEWAY_SSE_H
 #define GATEWAY_SSE_H
 
 #include "gateway/call.h"
+#include "gateway/options.h"
 #include "runtime/metrics.h"
 
 struct sse_group; /* all of a gateway's */
 struct sse;
 
-int sse_group_new(struct loop *loop, struct metrics *metrics, struct sse_group **out);
+/* Borrows: all. */
+int sse_group_new(struct loop *loop, struct metrics *metrics, const struct gateway_live *options,
+	struct sse_group **out);
 /* After all of them have gone. */
 void sse_group_free(struct sse_group *g);
 size_t sse_group_count(const struct sse_group *g);

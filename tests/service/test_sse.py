@@ -285,6 +285,34 @@ def test_thousands_that_open_and_leave_leave_nothing(api, parked):
     assert api.client.await_end(task_id)["status"] == "succeeded"
 
 
+def test_one_that_does_not_read_is_cut_and_what_it_held_is_given_back(api):
+    stack = api
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", stack.ports["gateway"]))
+        client.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        client.recv(1)
+        cut = metric(api.client, "postback_gateway_refusals_total", reason="slow-reader")
+
+        def is_cut():
+            for _ in range(50):
+                api.client.submit("echo", "x" * 10000)
+            return metric(api.client, "postback_gateway_refusals_total", reason="slow-reader") > cut
+
+        eventually(is_cut, timeout=30)
+    eventually(lambda: live_connections(api) == 0)
+    # The question itself is some of it.
+    eventually(lambda: metric(api.client, "postback_gateway_bodies_bytes") < 4096)
+
+
+def test_comments_keep_a_silent_stream_awake(stack):
+    stack.start({"gateway": {"live": {"ping": "400ms"}, "tasks": ["parked"]}}, only=("gateway", "notifier"))
+    task_id = stack.client.submit("parked")
+    with EventStream(stack.ports["gateway"], f"/v1/tasks/{task_id}/events") as stream:
+        eventually(lambda: stream.comments >= 3)
+        assert len(stream.documents()) == 1
+
+
 def test_one_that_ends_its_sending_side_has_left(api, parked):
     task_id = api.client.submit("parked")
     parked.take()
