@@ -60,7 +60,11 @@ def test_a_gateway_whose_store_cannot_be_opened_lives_and_says_so(stack, tmp_pat
     assert stack.client.get("/readyz").status_code == 503
     problem(stack.client.run("echo", b"1"), 503, "store-unavailable")
     problem(stack.client.get("/v1/tasks"), 503, "store-unavailable")
-    problem(stack.client.get("/v1/tasks/018f2b1c-1111-7111-9111-111111111111"), 503, "store-unavailable")
+    for path in ("tasks/{id}", "tasks/{id}/deliveries", "deliveries/{id}", "endpoints", "endpoints/{id}"):
+        answer = stack.client.get(f"/v1/{path.replace('{id}', '018f2b1c-1111-7111-9111-111111111111')}")
+        problem(answer, 503, "store-unavailable")
+    problem(stack.client.post("/v1/endpoints", json={"url": "https://a.example/"}), 503, "store-unavailable")
+    problem(stack.client.post("/v1/deliveries/retry?status=dead"), 503, "store-unavailable")
     os.remove(in_its_way)
     stack.await_ready("gateway")
 
