@@ -1,6 +1,7 @@
 /*
  * What the store does in a second: events applied (256 a call, small results), single writes grouped by themselves, point
- * reads. Prints one line each; takes the folder to work in, or the URL of an empty database, as its argument.
+ * reads; events again when a registered endpoint wants them. Prints one line each; takes the folder to work in, or the
+ * URL of an empty database, as its argument.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #include "runtime/clock.h"
 #include "store/store.h"
 
-enum { IN_FLIGHT_MAX = 64 };
+enum { IN_FLIGHT_MAX = 64, ENDPOINTS = 20 };
 
 struct bench {
 	struct loop *loop;
@@ -75,6 +76,28 @@ static void send_events(struct bench *b)
 		};
 	}
 	if (store_apply(b->store, events, b->batch, on_applied, b) < 0)
+		finish(b, -1);
+}
+
+static void on_endpoint(int rc, enum store_endpoint_outcome what, const struct store_endpoint *endpoints,
+	size_t len, void *arg)
+{
+	finish(arg, rc);
+}
+
+/* The first wants every outcome, the others none of those here. */
+static void send_endpoint(struct bench *b)
+{
+	const struct store_endpoint e = {
+		.id = id_mint(&b->minter, ID_ENDPOINT, slice_text("default"), (uint64_t)clock_wall_ms()),
+		.tenant = slice_text("default"),
+		.url = slice_text("https://receiver.example/hook"),
+		.tasks = slice_text(b->sent == 0 ? "" : "image.*,report,video.*"),
+		.secret = slice_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+		.created_at_ms = clock_wall_ms(),
+	};
+
+	if (store_endpoint_add(b->store, &e, on_endpoint, b) < 0)
 		finish(b, -1);
 }
 
@@ -160,6 +183,8 @@ int main(int argc, char **argv)
 	measure(&b, "point reads, 64 calls of one at once", send_reads, n, 1, IN_FLIGHT_MAX);
 	measure(&b, "events, 64 calls of one at once", send_events, n / 20, 1, IN_FLIGHT_MAX);
 	measure(&b, "events, one call of one at a time", send_events, n / 200, 1, 1);
+	measure(&b, "endpoints registered, one at a time", send_endpoint, ENDPOINTS, 1, 1);
+	measure(&b, "events with a delivery, calls of 256", send_events, n, 256, 1);
 	store_free(b.store);
 	loop_free(b.loop);
 	free(b.ids);
