@@ -37,12 +37,17 @@ static int sign(const struct id_key *key, const uint8_t *bytes, size_t len, uint
 
 /* ---- text ---- */
 
+static char swapped(char c, const char *from, const char *to)
+{
+	return c == from[0] ? to[0] : c == from[1] ? to[1] : c;
+}
+
 static void to_url(const uint8_t *bytes, size_t len, char text[TICKET_TEXT_MAX + 1])
 {
 	EVP_EncodeBlock((unsigned char *)text, bytes, (int)len);
 	text[(len * 4 + 2) / 3] = '\0';
 	for (; *text; text++)
-		*text = *text == '+' ? '-' : *text == '/' ? '_' : *text;
+		*text = swapped(*text, "+/", "-_");
 }
 
 static bool block_of(struct slice text, char block[BLOCK_MAX + 1], size_t *block_len)
@@ -56,7 +61,7 @@ static bool block_of(struct slice text, char block[BLOCK_MAX + 1], size_t *block
 
 		if (c == '+' || c == '/' || c == '=')
 			return false;
-		block[i] = c == '-' ? '+' : c == '_' ? '/' : c;
+		block[i] = swapped(c, "-_", "+/");
 	}
 	memset(block + text.len, '=', len - text.len);
 	*block_len = len;

@@ -68,6 +68,12 @@ static void feed(struct peer *p, const void *bytes, size_t len)
 	evbuffer_free(input);
 }
 
+static void feed_in_steps(struct peer *p, struct slice bytes, size_t step)
+{
+	for (size_t at = 0; at < bytes.len; at += step)
+		feed(p, bytes.data + at, bytes.len - at < step ? bytes.len - at : step);
+}
+
 /* A frame as clients send it, masked. */
 static void frame(struct buf *out, unsigned first, const void *payload, size_t len)
 {
@@ -166,8 +172,7 @@ static void texts_come_whole_however_they_are_cut(void **state)
 		struct peer p;
 
 		peer_init(&p, &handlers);
-		for (size_t at = 0; at < bytes.len; at += step)
-			feed(&p, bytes.data + at, bytes.len - at < step ? bytes.len - at : step);
+		feed_in_steps(&p, buf_slice(&bytes), step);
 		assert_texts(&p, "one|t\xc3\xbc||");
 		assert_true(slice_is_equal(buf_slice(&p.out), slice_text("\x8a\x0ain between")));
 		assert_int_equal(websocket_heard(p.w), 4);
@@ -240,8 +245,7 @@ static void a_close_reason_is_checked_however_it_is_cut(void **state)
 		struct peer p;
 
 		peer_init(&p, &deaf);
-		for (size_t at = 0; at < bytes.len; at += step)
-			feed(&p, bytes.data + at, bytes.len - at < step ? bytes.len - at : step);
+		feed_in_steps(&p, buf_slice(&bytes), step);
 		assert_int_equal(websocket_state(p.w), WEBSOCKET_CLOSED);
 		assert_closed_with(&p, 1007);
 		peer_done(&p);
