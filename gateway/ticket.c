@@ -39,7 +39,9 @@ static int sign(const struct id_key *key, const uint8_t *bytes, size_t len, uint
 
 static char swapped(char c, const char *from, const char *to)
 {
-	return c == from[0] ? to[0] : c == from[1] ? to[1] : c;
+	const char *at = strchr(from, c);
+
+	return c && at ? to[at - from] : c;
 }
 
 static void to_url(const uint8_t *bytes, size_t len, char text[TICKET_TEXT_MAX + 1])
