@@ -41,7 +41,9 @@ static char swapped(char c, const char *from, const char *to)
 {
 	const char *at = strchr(from, c);
 
-	return c && at ? to[at - from] : c;
+	if (c && at)
+		return to[at - from];
+	return c;
 }
 
 static void to_url(const uint8_t *bytes, size_t len, char text[TICKET_TEXT_MAX + 1])
