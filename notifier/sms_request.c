@@ -1,6 +1,5 @@
 #include "notifier/sms_request.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
 
@@ -57,27 +56,6 @@ void sms_request_add_basic(struct sms_request *r, const char *username, const ch
 	buf_append_text(&r->head, "Authorization: Basic ");
 	sms_request_append_credentials(&r->head, username, password);
 	buf_append_byte(&r->head, '\0');
-}
-
-int sms_request_escape(struct buf *out, struct slice value)
-{
-	for (size_t i = 0; i < value.len; i++) {
-		uint8_t c = value.data[i];
-
-		if (isalnum(c) || memchr("-._~", c, 4))
-			buf_append_byte(out, c);
-		else
-			buf_printf(out, "%%%02X", c);
-	}
-	return out->error;
-}
-
-void sms_request_add_field(struct sms_request *r, const char *name, struct slice value)
-{
-	if (r->body.len > 0)
-		buf_append_byte(&r->body, '&');
-	buf_printf(&r->body, "%s=", name);
-	sms_request_escape(&r->body, value);
 }
 
 int sms_request_end(struct sms_request *r)

@@ -24,10 +24,6 @@ void sms_request_done(struct sms_request *r);
 void sms_request_add_header(struct sms_request *r, const char *name, struct slice value);
 /* Adds "Authorization: Basic …". */
 void sms_request_add_basic(struct sms_request *r, const char *username, const char *password);
-/* Adds "name=value" to a form in the body. */
-void sms_request_add_field(struct sms_request *r, const char *name, struct slice value);
-/* Appends all but letters, digits and -._~ as %XX. 0 or the buffer's error. */
-int sms_request_escape(struct buf *out, struct slice value);
 /* Appends the base64 of "username:password". 0 or the buffer's error. */
 int sms_request_append_credentials(struct buf *out, const char *username, const char *password);
 

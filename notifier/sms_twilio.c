@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "notifier/sms_provider.h"
+#include "notifier/template.h"
 #include "proto/json.h"
 #include "runtime/url.h"
 
@@ -63,18 +64,24 @@ static bool is_service(const char *from)
 
 static int build(const struct sms_options *o, const struct sms_message *m, struct sms_request *out)
 {
+	static const char path[] = "/2010-04-01/Accounts/{sid}/Messages.json";
+	static const char by_sender[] = "To={to}&From={from}&Body={text}";
+	static const char by_service[] = "To={to}&MessagingServiceSid={from}&Body={text}";
+	const struct template_value values[] = {{"sid", slice_text(o->username)}, {"to", m->to},
+		{"from", slice_text(o->from)}, {"text", m->text}};
+	const struct template_source source = {
+		.values = values, .values_len = sizeof values / sizeof *values};
 	size_t len = strlen(o->url);
+	int rc;
 
-	buf_append(&out->url, o->url, len - (o->url[len - 1] == '/'));
-	buf_append_text(&out->url, "/2010-04-01/Accounts/");
-	sms_request_escape(&out->url, slice_text(o->username));
-	buf_append_text(&out->url, "/Messages.json");
 	sms_request_add_basic(out, o->username, o->password);
 	sms_request_add_header(out, "Content-Type", slice_text("application/x-www-form-urlencoded"));
-	sms_request_add_field(out, "To", m->to);
-	sms_request_add_field(out, is_service(o->from) ? "MessagingServiceSid" : "From", slice_text(o->from));
-	sms_request_add_field(out, "Body", m->text);
-	return 0;
+	buf_append(&out->url, o->url, len - (o->url[len - 1] == '/'));
+	rc = template_render(slice_text(path), TEMPLATE_URL, &source, &out->url);
+	if (rc < 0)
+		return rc;
+	return template_render(
+		slice_text(is_service(o->from) ? by_service : by_sender), TEMPLATE_URL, &source, &out->body);
 }
 
 /* The member "code" of an error; 0: none. */
