@@ -587,10 +587,6 @@ void batch_get(struct call *call, void *arg)
 	struct gateway *g = arg;
 	struct id id;
 
-	if (!lookup_is_ready(g, call))
-		return;
-	if (ids_parse(&g->ids, ID_BATCH, call_tenant(call), call_segment(call, "id"), &id) < 0)
-		lookup_not_found(call, "batch");
-	else
+	if (lookup_read_id(g, call, ID_BATCH, call_segment(call, "id"), &id))
 		start_reading(g, call, &id);
 }

@@ -79,7 +79,7 @@ void deliveries_of_task(struct call *call, void *arg)
 	struct pending *p;
 	struct id id;
 
-	if (!lookup_read_id(g, call, call_segment(call, "id"), &id))
+	if (!lookup_read_id(g, call, ID_TASK, call_segment(call, "id"), &id))
 		return;
 	p = pending_new(g, call, &id);
 	if (p)
@@ -87,16 +87,6 @@ void deliveries_of_task(struct call *call, void *arg)
 }
 
 /* ---- one ---- */
-
-static bool read_id(struct gateway *g, struct call *call, struct id *id)
-{
-	if (!lookup_is_ready(g, call))
-		return false;
-	if (ids_parse(&g->ids, ID_DELIVERY, call_tenant(call), call_segment(call, "id"), id) == 0)
-		return true;
-	lookup_not_found(call, "delivery");
-	return false;
-}
 
 static void on_delivery(
 	int rc, const struct store_task *task, const struct store_delivery *deliveries, size_t len, void *arg)
@@ -118,7 +108,7 @@ void deliveries_get(struct call *call, void *arg)
 	struct pending *p;
 	struct id id;
 
-	if (!read_id(g, call, &id))
+	if (!lookup_read_id(g, call, ID_DELIVERY, call_segment(call, "id"), &id))
 		return;
 	p = pending_new(g, call, &id);
 	if (p)
@@ -166,7 +156,7 @@ void deliveries_retry(struct call *call, void *arg)
 	struct pending *p;
 	struct id id;
 
-	if (!read_id(g, call, &id))
+	if (!lookup_read_id(g, call, ID_DELIVERY, call_segment(call, "id"), &id))
 		return;
 	p = pending_new(g, call, &id);
 	if (p)

@@ -35,13 +35,26 @@ void lookup_gone(struct call *call)
 	call_problem(call, PROBLEM_GONE, NULL, "the lifetime of this task has passed");
 }
 
-bool lookup_read_id(struct gateway *g, struct call *call, struct slice id_text, struct id *out)
+static const char *kind_name(enum id_kind kind)
+{
+	switch (kind) {
+	case ID_TASK: return "task";
+	case ID_BATCH: return "batch";
+	case ID_DELIVERY: return "delivery";
+	case ID_ENDPOINT: return "endpoint";
+	case ID_SCHEDULE: break;
+	}
+	return "schedule";
+}
+
+bool lookup_read_id(
+	struct gateway *g, struct call *call, enum id_kind kind, struct slice id_text, struct id *out)
 {
 	if (!lookup_is_ready(g, call))
 		return false;
-	if (ids_parse(&g->ids, ID_TASK, call_tenant(call), id_text, out) == 0)
+	if (ids_parse(&g->ids, kind, call_tenant(call), id_text, out) == 0)
 		return true;
-	lookup_not_found(call, "task");
+	lookup_not_found(call, kind_name(kind));
 	return false;
 }
 
@@ -97,7 +110,7 @@ void lookup_task(
 	struct lookup l = {g, call, cb, arg};
 	struct id id;
 
-	if (!lookup_read_id(g, call, id_text, &id)) {
+	if (!lookup_read_id(g, call, ID_TASK, id_text, &id)) {
 		cb(NULL, arg);
 	} else if (!start(&l, &id, with)) {
 		lookup_store_failed(call);

@@ -17,8 +17,9 @@ typedef void lookup_cb(const struct store_task *task, void *arg);
 void lookup_task(
 	struct gateway *g, struct call *call, struct slice id_text, unsigned with, lookup_cb *cb, void *arg);
 
-/* The id of a task of the tenant, in the path or elsewhere. False: the call has been answered (404, 503). */
-bool lookup_read_id(struct gateway *g, struct call *call, struct slice id_text, struct id *out);
+/* An id of this kind and of the tenant, in the path or elsewhere. False: the call has been answered (404, 503). */
+bool lookup_read_id(
+	struct gateway *g, struct call *call, enum id_kind kind, struct slice id_text, struct id *out);
 /* Answers 410, for a task whose lifetime has passed. */
 void lookup_gone(struct call *call);
 /* Answers 503 when the store has not said yet which ids are ours. False: it has been answered. */
