@@ -181,17 +181,6 @@ static int may_retry(struct sql *s, const struct store_delivery *d, enum store_r
 	return rc;
 }
 
-/* 1 when it was still in this state. */
-static int revive(struct sql *s, const struct id *row, const struct id *task, enum store_delivery_state state,
-	int64_t now_ms)
-{
-	int rc = sql_due_revive(s, row, task, state, now_ms);
-
-	if (rc == 1 && sql_task_changed(s, task) < 0)
-		return -EIO;
-	return rc;
-}
-
 int sql_delivery_retry(struct backend *b, struct arena *a, const struct id *id, struct slice tenant,
 	int64_t now_ms, enum store_retry *what, struct backend_deliveries *out)
 {
@@ -205,7 +194,9 @@ int sql_delivery_retry(struct backend *b, struct arena *a, const struct id *id, 
 	rc = may_retry(sql_of(b), d, what);
 	if (rc < 0 || *what != STORE_RETRY_DONE)
 		return rc;
-	rc = revive(sql_of(b), id, &d->task_id, d->state, now_ms);
+	rc = sql_lock_tasks(sql_of(b), &d->task_id, 1);
+	if (rc == 0)
+		rc = sql_due_revive(sql_of(b), id, &d->task_id, d->state, now_ms);
 	if (rc < 0)
 		return rc;
 	if (rc == 0)
@@ -226,11 +217,12 @@ static const char *const dead[2][2] = {
 	{DEAD("AND endpoint = ?5 "), DEAD("AND channel = ?5 AND endpoint = ?6 ")},
 };
 
-struct dead_row {
-	struct id row, task;
+struct dead_rows {
+	struct id *rows, *tasks;
+	size_t len;
 };
 
-static int find_dead(struct sql *s, const struct store_replay *r, struct dead_row *rows, size_t *len)
+static int find_dead(struct sql *s, const struct store_replay *r, struct dead_rows *found)
 {
 	bool has_channel = slice_is_set(r->channel), has_endpoint = !id_is_zero(&r->endpoint);
 	struct query q;
@@ -245,22 +237,32 @@ static int find_dead(struct sql *s, const struct store_replay *r, struct dead_ro
 		query_text(&q, r->channel);
 	if (has_endpoint)
 		query_id(&q, &r->endpoint);
-	while ((rc = query_next(&q)) == 1)
-		rows[(*len)++] = (struct dead_row){row_id(&q, 0), row_id(&q, 1)};
+	while ((rc = query_next(&q)) == 1) {
+		found->rows[found->len] = row_id(&q, 0);
+		found->tasks[found->len++] = row_id(&q, 1);
+	}
 	return rc;
 }
 
+/* Somebody else may do the same at this moment: each is sent again by one of them. */
 int sql_deliveries_replay(
 	struct backend *b, struct arena *a, const struct store_replay *r, size_t *count, bool *has_more)
 {
-	struct dead_row *rows = arena_alloc(a, r->limit + 1, sizeof *rows);
-	size_t len = 0;
-	int rc = rows ? find_dead(sql_of(b), r, rows, &len) : -ENOMEM;
+	struct sql *s = sql_of(b);
+	struct dead_rows found = {
+		.rows = arena_alloc(a, r->limit + 1, sizeof *found.rows),
+		.tasks = arena_alloc(a, r->limit + 1, sizeof *found.tasks),
+	};
+	int rc = found.rows && found.tasks ? find_dead(s, r, &found) : -ENOMEM;
 
-	*has_more = len > r->limit;
 	*count = 0;
-	for (size_t i = 0; i < len && i < r->limit && rc >= 0; i++) {
-		rc = revive(sql_of(b), &rows[i].row, &rows[i].task, STORE_DELIVERY_DEAD, r->now_ms);
+	*has_more = found.len > r->limit;
+	if (*has_more)
+		found.len = r->limit;
+	if (rc == 0)
+		rc = sql_lock_tasks(s, found.tasks, found.len);
+	for (size_t i = 0; i < found.len && rc >= 0; i++) {
+		rc = sql_due_revive(s, &found.rows[i], &found.tasks[i], STORE_DELIVERY_DEAD, r->now_ms);
 		*count += rc == 1;
 	}
 	return rc < 0 ? rc : 0;

@@ -556,6 +556,35 @@ static void a_replay_takes_the_dead_ones_of_a_time_in_small_steps(void **state)
 	assert_int_equal(replay(f, &r).count, 5);
 }
 
+static void what_two_send_again_at_once_is_sent_again_once(void **state)
+{
+	enum { ALL = 60 };
+	struct fixture *f = *state, other;
+	struct told t[4] = {{.f = f}, {.f = f}, {.f = f}, {.f = f}};
+	struct store_replay r = {.tenant = TENANT, .until_ms = INT64_MAX, .limit = ALL, .now_ms = T0 + 1};
+	struct id ids[ALL], row;
+	const struct store_due *due;
+
+	for (size_t i = 0; i < ALL; i++)
+		ids[i] = succeed(f, TO_WEBHOOK, T0);
+	assert_int_equal(end_all(f, T0, STORE_DUE_DEAD), ALL);
+	row = only(f, &ids[0])->id;
+	fixture_join(&other, f);
+	assert_int_equal(store_deliveries_replay(f->store, &r, on_replayed, &t[0]), 0);
+	assert_int_equal(store_deliveries_replay(other.store, &r, on_replayed, &t[1]), 0);
+	assert_int_equal(store_delivery_retry(f->store, &row, TENANT, T0 + 1, on_retried, &t[2]), 0);
+	assert_int_equal(store_delivery_retry(other.store, &row, TENANT, T0 + 1, on_retried, &t[3]), 0);
+	for (size_t i = 0; i < 4; i++)
+		await(&t[i], 0);
+	assert_int_equal(
+		t[0].count + t[1].count + (t[2].retry == STORE_RETRY_DONE) + (t[3].retry == STORE_RETRY_DONE),
+		ALL);
+	for (size_t i = 0; i < ALL; i++)
+		assert_counts(f, &ids[i], 1, 0, 0);
+	assert_int_equal(claim(f, T0 + 1, &due), ALL);
+	fixture_close(&other);
+}
+
 static void a_replay_is_one_tenants_and_one_channels(void **state)
 {
 	struct fixture *f = *state;
@@ -1009,6 +1038,7 @@ int conformance_run_deliveries(void)
 		TEST(what_is_sent_again_keeps_the_content_until_it_has_ended),
 		TEST(what_died_late_is_kept_for_as_long_as_a_result),
 		TEST(a_replay_takes_the_dead_ones_of_a_time_in_small_steps),
+		TEST(what_two_send_again_at_once_is_sent_again_once),
 		TEST(a_replay_is_one_tenants_and_one_channels),
 		TEST(a_replay_can_be_of_one_endpoint_and_leaves_out_those_disabled),
 		TEST(an_endpoint_comes_back_as_it_was_made),
