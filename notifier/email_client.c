@@ -12,10 +12,7 @@
 
 #include "runtime/clock.h"
 
-enum {
-	IDLE_MS = 5000,	       /* a connection without messages */
-	CONNECTION_AGE_S = 20, /* not used again when it was idle for longer */
-};
+enum { IDLE_MS = 5000 }; /* a connection is kept without messages; servers keep it for longer */
 
 struct worker {
 	struct email_client *client;
@@ -76,16 +73,6 @@ struct email_job *email_client_take_back(struct email_client *c)
 	job = pop(c);
 	pthread_mutex_unlock(&c->lock);
 	return job;
-}
-
-static bool is_queue_empty(struct email_client *c)
-{
-	bool is_empty;
-
-	pthread_mutex_lock(&c->lock);
-	is_empty = c->first == NULL;
-	pthread_mutex_unlock(&c->lock);
-	return is_empty;
 }
 
 static struct timespec until(int64_t mono_ms)
@@ -217,7 +204,6 @@ static CURL *easy_new(struct worker *w)
 	curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, (long)CONNECTION_AGE_S);
 	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)o->timeout_ms);
 	curl_easy_setopt(e, CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)(o->timeout_ms / 1000 + 1));
@@ -253,7 +239,6 @@ static CURLcode perform(struct worker *w, const struct email_job *job)
 	curl_easy_setopt(w->easy, CURLOPT_MAIL_FROM, from);
 	curl_easy_setopt(w->easy, CURLOPT_MAIL_RCPT, receivers);
 	curl_easy_setopt(w->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)job->message.len);
-	curl_easy_setopt(w->easy, CURLOPT_FORBID_REUSE, is_queue_empty(w->client) ? 1L : 0L);
 	rc = curl_easy_perform(w->easy);
 	curl_easy_setopt(w->easy, CURLOPT_MAIL_RCPT, NULL);
 	curl_slist_free_all(receivers);

@@ -3,7 +3,7 @@
  *
  * A thread for each connection: libcurl waits for the answers to a message and to QUIT inside its calls, with the multi
  * interface too, so that a server which takes its time there would hold up all that share a thread. A connection is kept
- * while messages wait or come within seconds.
+ * for some seconds, for the next message.
  */
 #ifndef NOTIFIER_EMAIL_CLIENT_H
 #define NOTIFIER_EMAIL_CLIENT_H

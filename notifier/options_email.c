@@ -155,7 +155,7 @@ static int check_from(const void *value, char *why, size_t why_len)
 	return -EINVAL;
 }
 
-/* Patterns are held against whole addresses: one that has no @ and does not begin with * fits none. */
+/* Without its @ a pattern like "*example.com" lets more in than was meant: "ann@badexample.com". */
 static int check_allow_to(const void *value, char *why, size_t why_len)
 {
 	const struct option_strings *allow = value;
@@ -163,9 +163,10 @@ static int check_allow_to(const void *value, char *why, size_t why_len)
 	for (size_t i = 0; i < allow->len; i++) {
 		const char *pattern = allow->items[i];
 
-		if ((strchr(pattern, '@') || strchr(pattern, '*')) && strlen(pattern) <= PATTERN_MAX)
+		if ((strchr(pattern, '@') || strcmp(pattern, "*") == 0) && strlen(pattern) <= PATTERN_MAX)
 			continue;
-		snprintf(why, why_len, "entry %zu is no pattern of addresses like *@example.com", i);
+		snprintf(why, why_len, "entry %zu is neither * nor a pattern of addresses like *@example.com",
+			i);
 		return -EINVAL;
 	}
 	return 0;

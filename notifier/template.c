@@ -78,23 +78,32 @@ static int next_piece(struct slice *rest, struct piece *out)
 	return 1;
 }
 
-int template_check(struct slice text, char *why, size_t why_len)
+/* 0, or -EINVAL with *at where the placeholder that is none begins. */
+static int walk(struct slice text, struct slice *at)
 {
-	struct slice rest = text, at = text;
 	struct piece p;
 	int rc;
+
+	do {
+		*at = text;
+		rc = next_piece(&text, &p);
+	} while (rc == 1);
+	return rc;
+}
+
+int template_check(struct slice text, char *why, size_t why_len)
+{
+	struct slice at;
 
 	if (!utf8_is_valid(text)) {
 		snprintf(why, why_len, "is not UTF-8");
 		return -EINVAL;
 	}
-	while ((rc = next_piece(&rest, &p)) == 1)
-		at = rest;
-	if (rc < 0)
-		snprintf(why, why_len,
-			"has no placeholder like {task} or {result.total} at \"%.*s\"; {{ is one {",
-			(int)utf8_cut(at, 24), (const char *)at.data);
-	return rc;
+	if (walk(text, &at) == 0)
+		return 0;
+	snprintf(why, why_len, "has no placeholder like {task} or {result.total} at \"%.*s\"; {{ is one {",
+		(int)utf8_cut(at, 24), (const char *)at.data);
+	return -EINVAL;
 }
 
 /* ---- values ---- */
@@ -349,8 +358,12 @@ int template_render(
 	struct slice text, enum template_kind kind, const struct template_source *source, struct buf *out)
 {
 	size_t from = out->len;
+	struct slice ignored;
 	int rc;
 
+	/* Whole or not at all, also where a line with what is wrong would have been left out. */
+	if (walk(text, &ignored) < 0)
+		return -EINVAL;
 	if (kind == TEMPLATE_TEXT || kind == TEMPLATE_HTML)
 		return render_lines(text, kind, source, out);
 	rc = render_pieces(text, kind, source, out);

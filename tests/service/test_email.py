@@ -378,6 +378,15 @@ def test_a_server_that_is_slow_at_one_mail_holds_up_no_other(ways, bad_server, m
     ways(timeout="10s")
 
 
+def test_a_connection_serves_all_mails_that_wait(ways, bad_server):
+    stack = ways(url=bad_server.url, concurrency=2)
+    before = bad_server.connections
+    task = stack.client.submit("echo", 1, deliver={"email": [f"row{n}@example.com" for n in range(30)]})
+    await_deliveries(stack, task, delivered=30)
+    assert bad_server.connections - before <= 2
+    ways(concurrency=None)
+
+
 def test_a_tenant_may_have_patterns_of_its_own(make_stack, vhost, bad_server):
     keys = [{"tenant": name, "sha256": hashlib.sha256(f"key of {name}".encode()).hexdigest()} for name in ("acme", "other")]
     stack = make_stack(vhost.url)
@@ -403,7 +412,7 @@ def test_a_tenant_may_have_patterns_of_its_own(make_stack, vhost, bad_server):
     ({"url": "smtp://mail.example", "from": "a@b", "username": "u", "password": "s3cret", "starttls": "never"}, "in clear"),
     ({"url": "smtp://mail.example", "from": "a@b", "username": "u", "password": "s3cret", "starttls": "optional"},
      "in clear"),
-    ({"allow_to": ["example.com"]}, "entry 0 is no pattern"),
+    ({"allow_to": ["*", "*example.com"]}, "entry 1 is neither * nor a pattern"),
     ({"templates": [{"text": "{task"}]}, "has no placeholder"),
     ({"templates": [{"subject": "x"}]}, "text: is missing"),
     ({"templates": [{"name": "a", "text": "x"}, {"name": "a", "text": "y"}]}, "two templates of one name"),
