@@ -192,6 +192,9 @@ def test_what_became_of_a_task_is_told_as_it_says(api):
     checked(client.get("/v1/tasks?limit=3"), "GET", "/v1/tasks")
     checked(client.get("/v1/tasks?limit=0"), "GET", "/v1/tasks")
     checked(client.get("/v1/queues"), "GET", "/v1/queues")
+    checked(client.post("/v1/tickets", json={"id": later}), "POST", "/v1/tickets")
+    checked(client.get(f"/v1/tasks/{later}/ws"), "GET", "/v1/tasks/{id}/ws")
+    checked(client.get("/v1/events?colour=red"), "GET", "/v1/events")
 
 
 def test_endpoints_and_deliveries_are_told_as_it_says(api):
