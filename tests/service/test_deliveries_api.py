@@ -109,6 +109,17 @@ def test_what_got_no_answer_says_why(acme, receiver):
     assert all(a["status"] is None and a["error"] and a["response"] is None for a in told["attempts"])
 
 
+@pytest.mark.parametrize("url, why", [
+    ("http://10.1.2.3/", "may not be called"), ("http://[::ffff:10.1.2.3]/", "may not be called"),
+    ("http://169.254.169.254/latest/meta-data", "may not be called"), ("http://nobody.invalid/", "")])
+def test_what_shows_only_when_it_is_called_is_on_record(acme, url, why):
+    """What can be seen in the request alone is refused at once; these are well-formed."""
+    task = acme.submit("echo", deliver={"webhook": url})
+    eventually(lambda: [d["attempts_made"] > 0 for d in deliveries(acme, task)] == [True])
+    (attempt, *_) = deliveries(acme, task)[0]["attempts"]
+    assert attempt["status"] is None and attempt["error"] and why in attempt["error"], attempt
+
+
 def test_all_receivers_are_told_in_the_order_of_the_request(acme, receiver):
     urls = [receiver.url(f"/each{i}") for i in range(5)]
     task = acme.submit("echo", deliver={"webhook": urls})
