@@ -185,6 +185,7 @@ REFUSED = {
     "open_to_the_network": ({"listen": "0.0.0.0:8080"}, "gateway.listen"),
     "open_to_the_network_by_name": ({"listen": "gateway.example:8080"}, "gateway.listen"),
     "open_to_the_network_in_ipv6": ({"listen": "[::]:8080"}, "gateway.listen"),
+    "open_on_every_address": ({"listen": ":8080"}, "needs gateway.auth.keys"),
     "no_port": ({"listen": "127.0.0.1"}, "gateway.listen"),
     "a_port_beyond_all": ({"listen": "127.0.0.1:65536"}, "gateway.listen"),
     "a_word_for_auth": ({"auth": "nobody"}, "none"),
