@@ -289,15 +289,14 @@ static int add_secret(struct signature_keys *keys, struct slice secret)
 /* What an endpoint shares with us is its own; the ed25519 key says who we are, to everybody the same. */
 static int make_own_keys(struct delivery *d, const struct store_due *due)
 {
-	const char *signing_key = d->channel->options->signing_key;
 	int rc = signature_keys_new(&d->own_keys);
 
 	if (rc == 0)
 		rc = add_secret(d->own_keys, due->secret);
 	if (rc == 0 && slice_is_set(due->old_secret))
 		rc = add_secret(d->own_keys, due->old_secret);
-	if (rc == 0 && *signing_key)
-		rc = signature_set_ed25519(d->own_keys, signing_key);
+	if (rc == 0)
+		signature_share_ed25519(d->own_keys, d->channel->keys);
 	return rc;
 }
 

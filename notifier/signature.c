@@ -130,6 +130,14 @@ int signature_set_ed25519(struct signature_keys *k, const char *text)
 	return 0;
 }
 
+void signature_share_ed25519(struct signature_keys *k, const struct signature_keys *from)
+{
+	if (from->ed25519)
+		EVP_PKEY_up_ref(from->ed25519);
+	EVP_PKEY_free(k->ed25519);
+	k->ed25519 = from->ed25519;
+}
+
 /* ---- signing ---- */
 
 static int append_signature(struct buf *out, const char *version, const uint8_t *bytes, size_t len)

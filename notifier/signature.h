@@ -24,6 +24,9 @@ int signature_add_secret(struct signature_keys *k, const char *text);
  */
 int signature_set_ed25519(struct signature_keys *k, const char *text);
 
+/* The same ed25519 key as another has, if that has one; it costs nothing. */
+void signature_share_ed25519(struct signature_keys *k, const struct signature_keys *from);
+
 /*
  * Appends the value of webhook-signature: "v1,<base64> v1,<base64> v1a,<base64>", secrets in the order they were added.
  * 0 or -ENOMEM.

@@ -358,6 +358,12 @@ def test_an_ed25519_key_signs_too_and_cloudevents_have_their_headers(stack, rece
         "ce-source": f"/v1/tasks/{task}",
         "ce-time": json.loads(hook.body)["timestamp"],
     }
+    # It says who sends, so registered endpoints see it beside the signature by their own secret.
+    made = stack.client.post("/v1/endpoints", json={"url": receiver.url("/registered")}).json()
+    stack.client.submit("echo", 1)
+    (hook,) = receiver.await_hooks("/registered", 1)
+    assert is_signed(hook, made["secret"]) and not is_signed(hook, SECRET)
+    assert [signature.split(",")[0] for signature in hook.headers["webhook-signature"].split(" ")] == ["v1", "v1a"]
 
 
 WRONG_OPTIONS = [

@@ -119,6 +119,30 @@ static void an_ed25519_key_signs_beside_the_secrets(void **state)
 	signature_keys_free(k);
 }
 
+static void an_ed25519_key_can_be_shared_and_outlives_who_had_it_first(void **state)
+{
+	struct signature_keys *first = keys_with(OTHER_SECRET, NULL, ED25519),
+			      *none = keys_with(SECRET, NULL, NULL);
+	struct signature_keys *k = keys_with(SECRET, NULL, NULL);
+	const char *second;
+	struct buf out;
+
+	signature_share_ed25519(k, first);
+	signature_keys_free(first);
+	sign(k, BODY, &out);
+	second = strstr(buf_text(&out), " v1a,");
+	assert_non_null(second);
+	assert_true(verifies(second + 5, slice_text(ID ".1614265330." BODY)));
+	assert_memory_equal(buf_text(&out), SIGNED, strlen(SIGNED));
+	buf_done(&out);
+	signature_share_ed25519(k, none);
+	sign(k, BODY, &out);
+	assert_string_equal(buf_text(&out), SIGNED);
+	buf_done(&out);
+	signature_keys_free(none);
+	signature_keys_free(k);
+}
+
 static void a_seed_alone_is_a_key_too(void **state)
 {
 	struct signature_keys *whole = keys_with(NULL, NULL, ED25519);
@@ -178,6 +202,7 @@ int main(void)
 		cmocka_unit_test(every_secret_signs_in_order),
 		cmocka_unit_test(another_body_signs_otherwise),
 		cmocka_unit_test(an_ed25519_key_signs_beside_the_secrets),
+		cmocka_unit_test(an_ed25519_key_can_be_shared_and_outlives_who_had_it_first),
 		cmocka_unit_test(a_seed_alone_is_a_key_too),
 		cmocka_unit_test(what_is_no_key_is_refused),
 		cmocka_unit_test(there_is_a_bound_on_secrets),
