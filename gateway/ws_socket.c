@@ -182,9 +182,7 @@ static const struct websocket_handlers listening = {on_write, NULL};
 
 void ws_socket_send(struct ws_socket *s, struct slice text)
 {
-	size_t unsent = stream_unsent(s->stream);
-
-	if (unsent > 0 && unsent + text.len > (size_t)s->context->options->backlog) {
+	if (stream_unsent(s->stream) > (size_t)s->context->options->backlog) {
 		metrics_add(s->context->metrics, GATEWAY_REFUSALS, 1, "slow-reader");
 		ws_socket_close(s, WEBSOCKET_POLICY, "messages are not read as fast as they come");
 		return;

@@ -3,7 +3,8 @@
  * orderly end. A client is closed on
  *
  *   - that sends nothing whole, not even a pong, between two of our pings: 1008
- *   - that lets more than `backlog` bytes wait and is told more: 1008. A single message is let through however large
+ *   - that lets more than `backlog` bytes wait when it is told more: 1008. One message on top of less is let through,
+ *     however large
  *   - that has been left alone for idle_timeout (ws_socket_rest): 1000
  *   - when the service ends: 1001; when the byte budget is used up: 1013
  *

@@ -12,7 +12,7 @@ import websockets
 
 from lib.client import Client
 from lib.paths import ROOT
-from lib.rawsocket import RawSocket, handshake
+from lib.rawsocket import RawSocket, frame, handshake
 from lib.raw import RawConnection
 from lib.wait import eventually
 
@@ -81,6 +81,18 @@ def test_a_cancel_is_told(stack):
         assert client.delete(f"/v1/tasks/{task}").status_code in (200, 202)
         assert connection.document()["status"] == "canceled"
         connection.ends_with(1000, answer=True)
+
+
+def test_a_large_result_is_told_whole(stack):
+    client = stack.start({"gateway": {"live": {"backlog": "4KiB"}}}).client
+    payload = json.dumps({"text": "x" * 3_000_000, "n": 1.10})
+    task = client.run("echo", payload).json()["id"]
+    with socket_of(stack, task) as connection:
+        text = connection.text()
+        while '"status":"succeeded"' not in text:
+            text = connection.text()
+        connection.ends_with(1000, answer=True)
+    assert payload in text
 
 
 def test_what_a_client_says_to_one_task_is_dropped(stack):
@@ -419,7 +431,7 @@ def test_curl_gets_the_handshake(stack):
     client.await_end(task)
     key = base64.b64encode(b"sixteen bytes...").decode()
     done = subprocess.run(
-        ["curl", "-sS", "--noproxy", "*", "-i", "-N", "--http1.1", "--max-time", "10", "-H", "Connection: Upgrade",
+        ["curl", "-sS", "--noproxy", "*", "-i", "-N", "--http1.1", "--max-time", "2", "-H", "Connection: Upgrade",
          "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", f"Sec-WebSocket-Key: {key}",
          f"{client.base}/v1/tasks/{task}/ws"], capture_output=True, timeout=30, check=False)
     assert done.stdout.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
@@ -427,6 +439,23 @@ def test_curl_gets_the_handshake(stack):
 
 
 # ---- load and the end ----
+
+def test_clients_that_leave_at_any_moment_leave_nothing_followed(stack):
+    client = stack.start().client
+    tasks = [client.submit("echo", n, delay="1h") for n in range(10)]
+    subscribed = b"".join(frame(1, json.dumps({"subscribe": task})) for task in tasks)
+    sent = [handshake(f"/v1/tasks/{tasks[0]}/ws"), handshake("/v1/ws") + subscribed]
+    for n in range(300):
+        data = sent[n % 2]
+        with RawConnection(port_of(stack)) as connection:
+            connection.send(data[:len(data) - n % 7])
+            if n % 3 == 0:
+                connection.socket.settimeout(0.02)
+                with contextlib.suppress(TimeoutError):
+                    connection.socket.recv(10)
+    eventually(lambda: metric(client, "postback_gateway_websockets") == 0, what="all have gone")
+    eventually(lambda: metric(client, "postback_gateway_followers") == 0, what="nothing is followed")
+
 
 def test_each_change_is_told_once_to_every_one_of_many_followers(stack):
     client = stack.start().client
@@ -469,7 +498,7 @@ def test_the_end_of_the_gateway_closes_with_1001(stack):
         ending.start()
         one.ends_with(1001, answer=True)
         connection.ends_with(1001, answer=True)
-        ending.join()
+    ending.join()
 
 
 def test_a_gateway_without_a_store_still_refuses_in_order(stack):
