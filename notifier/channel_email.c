@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include "notifier/attempt.h"
 #include "notifier/email_client.h"
@@ -27,7 +28,7 @@ struct email_channel {
 	struct email_client *client; /* NULL: no server is configured */
 	struct quota *quota;
 	struct schedule schedule;
-	struct delivery *first; /* all in hand */
+	LIST_HEAD(, delivery) in_hand;
 	size_t bytes;
 	struct log_gate troubles[EMAIL_TROUBLE_TLS + 1];
 	bool is_stopping;
@@ -36,7 +37,7 @@ struct email_channel {
 /* A row in hand. */
 struct delivery {
 	struct email_job job; /* first */
-	struct delivery *prev, *next;
+	LIST_ENTRY(delivery) link;
 	struct email_channel *channel;
 	struct attempt attempt;
 	struct email_texts texts;
@@ -50,12 +51,7 @@ static const struct slice nothing;
 
 static void delivery_free(struct delivery *d)
 {
-	if (d->prev)
-		d->prev->next = d->next;
-	else
-		d->channel->first = d->next;
-	if (d->next)
-		d->next->prev = d->prev;
+	LIST_REMOVE(d, link);
 	d->channel->bytes -= d->bytes;
 	buf_done(&d->message);
 	free(d);
@@ -94,7 +90,7 @@ static void end_tried(struct delivery *d)
 {
 	const struct email_session *s = &d->job.session;
 	const struct email_outcome *o = &d->job.outcome;
-	struct slice reply = slice_of(s->reply, s->reply_len);
+	struct slice reply = o->status ? slice_of(s->reply, s->reply_len) : nothing;
 
 	ticket_began(d->attempt.ticket, d->job.began_ms);
 	switch (o->verdict) {
@@ -249,10 +245,7 @@ static struct delivery *delivery_new(
 	if (!d)
 		return NULL;
 	d->channel = c;
-	d->next = c->first;
-	if (c->first)
-		c->first->prev = d;
-	c->first = d;
+	LIST_INSERT_HEAD(&c->in_hand, d, link);
 	d->attempt = attempt_of("email", &c->schedule, due, ticket);
 	d->job.begin_by_ms = clock_mono_ms() + QUEUED_MAX_MS;
 	buf_init(&d->message, MESSAGE_MAX);
@@ -339,8 +332,8 @@ static void email_free(void *self)
 	if (!c)
 		return;
 	email_client_free(c->client);
-	while (c->first)
-		end_later(c->first, 0);
+	while (!LIST_EMPTY(&c->in_hand))
+		end_later(LIST_FIRST(&c->in_hand), 0);
 	quota_free(c->quota);
 	free(c);
 }

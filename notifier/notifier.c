@@ -34,7 +34,8 @@ static const struct metric_definition metrics[] = {
 		"Rows whose lifetime passed: expired results, forgotten tombstones, unfinished tasks that died"},
 	METRIC(NOTIFIER_DELIVERIES) = {"postback_notifier_deliveries_total", METRIC_COUNTER,
 		{"channel", "outcome"},
-		"Attempts at deliveries; failed ones are tried again, put_off ones were not made (host busy or its circuit open)"},
+		"Attempts at deliveries; failed ones are tried again, put_off ones were not made (host busy or its "
+		"circuit open, tenant over its rate)"},
 	METRIC(NOTIFIER_ATTEMPT_SECONDS) = {"postback_notifier_attempt_seconds", METRIC_HISTOGRAM,
 		{"channel"}, "How long an attempt at a delivery took"},
 	METRIC(NOTIFIER_OPEN_CIRCUITS) = {"postback_notifier_open_circuits", METRIC_GAUGE, {NULL},
