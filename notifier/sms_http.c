@@ -9,7 +9,7 @@
 #include "notifier/template.h"
 #include "runtime/url.h"
 
-enum { HEADER_MAX = 8192, CREDENTIALS_MAX = 2048, URL_SAMPLE_MAX = 4096 };
+enum { CREDENTIALS_MAX = 2048, URL_SAMPLE_MAX = 4096 };
 
 static const struct format {
 	enum template_kind kind;
@@ -111,41 +111,19 @@ static int check(const struct sms_options *o, char *why, size_t why_len)
 
 /* ---- a request ---- */
 
-static int add_header(struct sms_request *out, const char *header, const struct template_source *source,
-	struct buf *scratch)
-{
-	char name[HEADER_MAX];
-	size_t len = name_len(header);
-	int rc;
-
-	if (len >= sizeof name)
-		return -EINVAL;
-	memcpy(name, header, len);
-	name[len] = '\0';
-	buf_reset(scratch);
-	rc = template_render(slice_text(header + len + 1), TEMPLATE_LINE, source, scratch);
-	if (rc == 0)
-		sms_request_add_header(out, name, buf_slice(scratch));
-	return rc;
-}
-
 static int add_headers(
 	const struct sms_options *o, const struct template_source *source, struct sms_request *out)
 {
 	bool has_type = false;
-	struct buf scratch;
 	int rc = 0;
 
-	buf_init(&scratch, HEADER_MAX);
 	for (size_t i = 0; i < o->headers.len && rc == 0; i++) {
 		has_type |= is_header(o->headers.items[i], "content-type");
-		rc = add_header(out, o->headers.items[i], source, &scratch);
+		rc = template_render(slice_text(o->headers.items[i]), TEMPLATE_LINE, source, &out->head);
+		sms_request_end_header(out);
 	}
 	if (out->body.len > 0 && !has_type)
 		sms_request_add_header(out, "Content-Type", slice_text(formats[o->body_format].content_type));
-	if (scratch.data)
-		explicit_bzero(scratch.data, scratch.cap);
-	buf_done(&scratch);
 	return rc;
 }
 

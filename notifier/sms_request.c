@@ -27,11 +27,16 @@ void sms_request_done(struct sms_request *r)
 	wipe(&r->head);
 }
 
+void sms_request_end_header(struct sms_request *r)
+{
+	buf_append_byte(&r->head, '\0');
+}
+
 void sms_request_add_header(struct sms_request *r, const char *name, struct slice value)
 {
 	buf_printf(&r->head, "%s: ", name);
 	buf_append_slice(&r->head, value);
-	buf_append_byte(&r->head, '\0');
+	sms_request_end_header(r);
 }
 
 int sms_request_append_credentials(struct buf *out, const char *username, const char *password)
@@ -55,7 +60,7 @@ void sms_request_add_basic(struct sms_request *r, const char *username, const ch
 {
 	buf_append_text(&r->head, "Authorization: Basic ");
 	sms_request_append_credentials(&r->head, username, password);
-	buf_append_byte(&r->head, '\0');
+	sms_request_end_header(r);
 }
 
 int sms_request_end(struct sms_request *r)

@@ -22,6 +22,8 @@ void sms_request_done(struct sms_request *r);
 
 /* Adds a header with a value as it is; whoever sends it refuses line breaks in it. */
 void sms_request_add_header(struct sms_request *r, const char *name, struct slice value);
+/* Ends a header that was appended to `head` as it is. */
+void sms_request_end_header(struct sms_request *r);
 /* Adds "Authorization: Basic …". */
 void sms_request_add_basic(struct sms_request *r, const char *username, const char *password);
 /* Appends the base64 of "username:password". 0 or the buffer's error. */

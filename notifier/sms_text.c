@@ -20,51 +20,11 @@ static_assert(
 	SMS_TEXT_SEGMENTS_MAX * 153 * 2 < WINDOW_MAX && SMS_TEXT_SEGMENTS_MAX * 67 * 3 < WINDOW_MAX, "");
 
 /*
- * GSM 03.38's basic alphabet and its extension, but for what is ASCII: of that all printable characters and the line's
- * end, those below `extension_ascii` by two septets, and not the accent grave.
+ * GSM 03.38: of ASCII its basic alphabet has the line's end and all that can be printed but the accent grave and these,
+ * which are of its extension and take two septets.
  */
-static const ucs4_t basic[] = {
-	0xa1,
-	0xa3,
-	0xa4,
-	0xa5,
-	0xa7,
-	0xbf,
-	0xc4,
-	0xc5,
-	0xc6,
-	0xc7,
-	0xc9,
-	0xd1,
-	0xd6,
-	0xd8,
-	0xdc,
-	0xdf,
-	0xe0,
-	0xe4,
-	0xe5,
-	0xe6,
-	0xe8,
-	0xe9,
-	0xec,
-	0xf1,
-	0xf2,
-	0xf6,
-	0xf8,
-	0xf9,
-	0xfc,
-	0x393,
-	0x394,
-	0x398,
-	0x39b,
-	0x39e,
-	0x3a0,
-	0x3a3,
-	0x3a6,
-	0x3a8,
-	0x3a9,
-};
-static const char extension_ascii[] = "^{}\\[~]|";
+static const char extended_ascii[] = "^{}\\[~]|";
+static const char basic[] = "¡£¤¥§¿ÄÅÆÇÉÑÖØÜßàäåæèéìñòöøùüΓΔΘΛΞΠΣΦΨΩ"; /* beyond ASCII */
 enum { EURO = 0x20ac };
 
 const char *sms_alphabet_name(enum sms_alphabet alphabet)
@@ -81,12 +41,13 @@ static size_t septets_of(ucs4_t c)
 {
 	if (c == '\n' || c == '\r')
 		return 1;
-	if (c < 0x80)
-		return c < 0x20 || c == 0x7f || c == '`' ? 0 : strchr(extension_ascii, (int)c) ? 2 : 1;
-	for (size_t i = 0; i < sizeof basic / sizeof *basic; i++)
-		if (basic[i] == c)
-			return 1;
-	return c == EURO ? 2 : 0;
+	if (c < 0x20 || c == 0x7f || c == '`')
+		return 0;
+	if (c < 0x7f)
+		return strchr(extended_ascii, (int)c) ? 2 : 1;
+	if (c == EURO)
+		return 2;
+	return u8_strchr((const uint8_t *)basic, c) ? 1 : 0;
 }
 
 static size_t units_of(ucs4_t c, enum sms_alphabet alphabet)

@@ -100,7 +100,7 @@ static void twilio_is_asked_by_a_form(void **state)
 static void http_is_asked_as_the_templates_say(void **state)
 {
 	static char template_url[] = "https://x/{to}/{task}?n={result.n.1}&d={delivery}";
-	static char authorization[] = "Authorization: Basic {credentials}", trace[] = "X-Text:{text}";
+	static char authorization[] = "Authorization: Basic {credentials}", trace[] = "X-Text: {text}";
 	static char own_type[] = "content-type: application/vnd.x";
 	static const char *const json[] = {"Content-Type: application/json", NULL};
 	static const char *const own[] = {"Authorization: Basic bWU6c2VjcmV0", "X-Text: a\"  b",
