@@ -250,7 +250,6 @@ static int declare_tasks(struct gateway *g)
 static void collect(void *arg)
 {
 	struct gateway *g = arg;
-
 	struct metrics *m = g->service->metrics;
 	struct live_stats live;
 
@@ -343,8 +342,8 @@ static int gateway_start(struct service *s, const void *options, void **self)
 		return -ENOMEM;
 	g->service = s;
 	g->options = &root->gateway;
-	g->sockets = (struct ws_context){
-		.loop = s->loop, .metrics = s->metrics, .options = &g->options->live};
+	g->sockets =
+		(struct ws_context){.loop = s->loop, .metrics = s->metrics, .options = &g->options->live};
 	rc = start_parts(g);
 	if (rc < 0)
 		gateway_free(g);

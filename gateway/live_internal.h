@@ -147,7 +147,7 @@ void live_on_holds(evutil_socket_t fd, short what, void *arg);
 
 void live_readers_init(struct live *l);
 /* It is read as soon as may be, and live_on_read called. */
-void live_want(struct watched *w, enum live_read what);
+void live_want(struct watched *w, enum live_read kind);
 /* Everything that waits for a read. */
 void live_pump(struct live *l);
 /* Nobody is interested any more. */

@@ -12,6 +12,6 @@ typedef size_t own_queue_items(
 	const char *instance, uint32_t random, struct topology_item out[TOPOLOGY_ITEMS_MAX]);
 
 /* Declares it on the connection that consumes; `queue` is its name as broker_consume and broker_bind want it. 0 or -errno. */
-int own_queue_declare(struct service *s, own_queue_items *items, char queue[TOPOLOGY_NAME_MAX]);
+int own_queue_declare(struct service *s, own_queue_items *make, char queue[TOPOLOGY_NAME_MAX]);
 
 #endif

@@ -273,8 +273,8 @@ struct link_declarer {
 	/* Why `sent` is only looked for, where it was to be made. */
 	uint16_t refusal_code;
 	char refusal_text[REPLY_TEXT_MAX];
-	bool is_ready;		  /* all done at least once on this connection */
-	bool is_stale;		  /* something of it may be gone: all is to be declared again */
+	bool is_ready; /* all done at least once on this connection */
+	bool is_stale; /* something of it may be gone: all is to be declared again */
 };
 
 struct link_querier {

@@ -151,7 +151,6 @@ int store_check(const char *url, char *why, size_t why_len)
 	return -EINVAL;
 }
 
-
 static int start_worker(struct store *s, bool is_writer, struct worker **out)
 {
 	const struct worker_options opt = {

@@ -1,8 +1,7 @@
 """Followers while connections, the broker and services break: nothing is told twice or backwards, and the end always."""
-import sys
-
 import pytest
 
+from lib import steps
 from lib.proxy import DOWN, UP
 from lib.sse import EventStream
 from lib.wait import eventually
@@ -10,30 +9,11 @@ from lib.wait import eventually
 TASKS = 12
 STEPS = 12
 
-WORKER = f"""
-import struct, sys, time
-import msgpack
-
-def send(**body):
-    data = msgpack.packb(body)
-    sys.stdout.buffer.write(struct.pack(">I", len(data)) + data)
-    sys.stdout.buffer.flush()
-
-while head := sys.stdin.buffer.read(4):
-    request = msgpack.unpackb(sys.stdin.buffer.read(struct.unpack(">I", head)[0]))
-    about = dict(v=1, id=request["id"], attempt=request["attempt"])
-    for n in range({STEPS}):
-        send(**about, kind="progress", seq=n + 1, progress={{"step": n}})
-        time.sleep(0.11)
-    send(**about, kind="succeeded", result=request["payload"], content_type="application/json")
-"""
-
 
 def start(stack, **options):
-    (stack.folder / "worker.py").write_text(WORKER)
     return stack.start({"processor": {"handlers": [
         {"task": "echo", "builtin": "echo", "concurrency": 16},
-        {"task": "steps", "worker": [sys.executable, str(stack.folder / "worker.py")], "concurrency": TASKS}]}},
+        steps.handler(stack.folder, STEPS, TASKS)]}},
         **options)
 
 

@@ -2,9 +2,12 @@
 import json
 import re
 import socket
+import struct
 import subprocess
 import threading
+import uuid
 
+import msgpack
 import pytest
 
 from gateway_rig import ECHO, SLEEP, Worker, module_stack, problem, shell
@@ -251,6 +254,64 @@ def test_everything_of_a_tenant_is_told(api, parked):
 def test_a_stream_of_a_tenant_refuses_what_it_does_not_know(api):
     problem(api.client.get("/v1/events?task=-no"), 422, "invalid-field")
     problem(api.client.get("/v1/events?status=dead"), 422, "invalid-field")
+
+
+# ---- what comes from the broker ----
+
+def shard_of(task_id):
+    """docs/protocol.md"""
+    value = 2166136261
+    for byte in uuid.UUID(task_id).bytes:
+        value = (value ^ byte) * 16777619 % 2 ** 32
+    return (value ^ value >> 16) % 1024
+
+
+def mark(shard, count):
+    return struct.pack(">HI", shard, count)
+
+
+def gaps(api):
+    return metric(api.client, "postback_gateway_live_gaps_total")
+
+
+def test_a_message_that_was_lost_is_seen_by_the_counts(api, parked):
+    task_id = api.client.submit("parked")
+    parked.take()
+    shard = shard_of(task_id)
+    with follow(api, task_id) as stream, api.vhost.amqp() as amqp:
+        stream.await_events(1)
+
+        def tell(publisher, count, shard=shard):
+            amqp.publish("postback.events", str(shard_of(task_id)), msgpack.packb(
+                {"v": 1, "publisher": publisher, "marks": mark(shard, count)}))
+
+        before = gaps(api)
+        for publisher, count in ((1, 5), (1, 6), (2, 1), (1, 7), (2, 2)):
+            tell(publisher, count)
+        # Of a shard that is not listened to, nothing follows.
+        tell(1, 9, shard=(shard + 1) % 1024)
+        tell(1, 8)
+        read = metric(api.client, "postback_gateway_live_reads_total")
+        assert gaps(api) == before
+        tell(2, 4)
+        eventually(lambda: gaps(api) == before + 1)
+        eventually(lambda: metric(api.client, "postback_gateway_live_reads_total") > read)
+        tell(2, 5)
+        assert len(stream.documents()) == 1
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"\xc1", b"\x80", msgpack.packb({"v": 2}), msgpack.packb({"v": 1, "publisher": 1, "marks": b"123"}),
+    msgpack.packb({"v": 1, "publisher": 1, "marks": b"", "events": [1, {}, {"id": b"x"}]}), b"\xdf\xff\xff\xff\xff" * 9])
+def test_what_is_no_live_event_is_let_go(api, parked, body):
+    task_id = api.client.submit("parked")
+    taken = parked.take()
+    with follow(api, task_id) as stream, api.vhost.amqp() as amqp:
+        stream.await_events(1)
+        amqp.publish("postback.events", str(shard_of(task_id)), body)
+        parked.reply(*taken, result=b"1", content_type="application/json")
+        stream.await_end()
+        assert stream.statuses() == ["queued", "succeeded"]
 
 
 # ---- clients that behave badly ----

@@ -1,42 +1,22 @@
 """Tasks followed on one gateway that were submitted on another, with real handlers that report progress."""
-import sys
 import threading
 
 import pytest
 
+from lib import steps
 from lib.metrics import metric
 from lib.sse import EventStream
 from lib.wait import eventually
 
 STEPS = 7
 
-# A worker that reports so many steps of each task, as often as they are passed on.
-WORKER = f"""
-import struct, sys, time
-import msgpack
-
-def send(**body):
-    data = msgpack.packb(body)
-    sys.stdout.buffer.write(struct.pack(">I", len(data)) + data)
-    sys.stdout.buffer.flush()
-
-while head := sys.stdin.buffer.read(4):
-    request = msgpack.unpackb(sys.stdin.buffer.read(struct.unpack(">I", head)[0]))
-    about = dict(v=1, id=request["id"], attempt=request["attempt"])
-    for n in range({STEPS}):
-        send(**about, kind="progress", seq=n + 1, progress={{"step": n}})
-        time.sleep(0.11)
-    send(**about, kind="succeeded", result=request["payload"], content_type="application/json")
-"""
-
 
 @pytest.fixture
 def pair(stack):
     """Two gateways."""
-    (stack.folder / "worker.py").write_text(WORKER)
     stack.start({"processor": {"handlers": [
         {"task": "echo", "builtin": "echo", "concurrency": 16},
-        {"task": "steps", "worker": [sys.executable, str(stack.folder / "worker.py")], "concurrency": 12},
+        steps.handler(stack.folder, STEPS, 12),
         {"task": "fails", "exec": ["/bin/sh", "-c", "exit 3"], "retry": {"attempts": 2, "base": "200ms"}}]}})
     stack.add("gateway", "other")
     stack.await_ready()

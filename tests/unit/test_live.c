@@ -556,6 +556,31 @@ static void a_tenant_is_told_where_something_may_be_missing(void **state)
 	ear_done(&e);
 }
 
+/* ---- shards ---- */
+
+static void a_shard_that_nobody_follows_is_let_go_after_a_while(void **state)
+{
+	struct rig *r = *state;
+	struct id id = fresh_id(r);
+	unsigned shard = live_shard_of(slice_of(id.bytes, ID_LEN));
+	struct ear e;
+
+	for (size_t i = 0; i < TOPOLOGY_EVENT_SHARDS; i++)
+		r->live->shards[i].state = SHARD_UNBOUND;
+	follow(r, &id, 0, &e);
+	assert_int_equal(r->live->shards[shard].state, SHARD_BINDING);
+	assert_int_equal(r->live->shards_len, 1);
+	assert_false(live_shards_tidy(r->live, clock_mono_ms() + HOUR_MS));
+	live_unfollow(e.follower);
+	e.follower = NULL;
+	assert_true(live_shards_tidy(r->live, clock_mono_ms() + 29000));
+	assert_int_equal(r->live->shards_len, 1);
+	assert_false(live_shards_tidy(r->live, clock_mono_ms() + 31000));
+	assert_int_equal(r->live->shards_len, 0);
+	assert_int_equal(r->live->shards[shard].state, SHARD_UNBOUND);
+	ear_done(&e);
+}
+
 static void what_is_no_event_is_let_go(void **state)
 {
 	struct rig *r = *state;
@@ -595,6 +620,7 @@ int main(void)
 		TEST(a_tenant_hears_of_its_tasks_and_of_no_others),
 		TEST(a_tenant_hears_whole_documents_too),
 		TEST(a_tenant_is_told_where_something_may_be_missing),
+		TEST(a_shard_that_nobody_follows_is_let_go_after_a_while),
 		TEST(what_is_no_event_is_let_go),
 	};
 
