@@ -182,6 +182,8 @@ static const struct websocket_handlers listening = {on_write, NULL};
 
 void ws_socket_send(struct ws_socket *s, struct slice text)
 {
+	if (websocket_state(s->websocket) != WEBSOCKET_OPEN)
+		return;
 	if (stream_unsent(s->stream) > (size_t)s->context->options->backlog) {
 		metrics_add(s->context->metrics, GATEWAY_REFUSALS, 1, "slow-reader");
 		ws_socket_close(s, WEBSOCKET_POLICY, "messages are not read as fast as they come");

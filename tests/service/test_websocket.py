@@ -137,6 +137,18 @@ def test_a_route_of_ones_own_tells_of_a_task(stack):
     assert "status" in client.get(f"/ws/{task}", headers={"Accept": "text/event-stream"}).text
 
 
+def test_a_ticket_opens_a_route_of_ones_own(stack):
+    routes = [{"path": "GET /ws/{task_id}", "live_of": "task_id"}]
+    stack.start({"gateway": {"auth": AUTH, "routes": routes}})
+    acme = client_of(stack, "acme")
+    task, another = acme.submit("echo", 1, delay="1h"), acme.submit("echo", 2, delay="1h")
+    ticket = ticket_of(acme, id=task)
+    with RawSocket(port_of(stack), target=f"/ws/{task}?ticket={ticket}") as connection:
+        assert connection.document()["id"] == task
+    assert refusal(stack, f"/ws/{another}?ticket={ticket}")[0] == 401
+    assert refusal(stack, f"/ws/{task}")[0] == 401
+
+
 # ---- many tasks ----
 
 def test_many_tasks_are_followed_on_one_connection(stack):
