@@ -12,7 +12,10 @@
 
 #include "runtime/clock.h"
 
-enum { IDLE_MS = 5000 }; /* a connection is kept without messages; servers keep it for longer */
+enum {
+	IDLE_MS = 5000, /* a connection is kept without messages; servers keep it for longer */
+	REPLY_CLOSING = 421,
+};
 
 struct worker {
 	struct email_client *client;
@@ -245,26 +248,51 @@ static CURLcode perform(struct worker *w, const struct email_job *job)
 	return rc;
 }
 
-static void work(struct worker *w, struct email_job *job)
+static CURLcode try(struct worker *w, struct email_job *job)
 {
 	const struct email_options *o = w->client->options;
 	CURLcode rc = CURLE_OUT_OF_MEMORY;
 
-	job->was_tried = true;
-	job->began_ms = clock_mono_ms();
-	job->session = (struct email_session){
-		.wants_auth = *o->username != '\0', .has_authenticated = w->has_authenticated};
-	w->job = job;
-	w->sent = 0;
-	w->error[0] = '\0';
-	w->deadline_ms = job->began_ms + o->timeout_ms;
 	if (!w->easy)
 		w->easy = easy_new(w);
+	job->session = (struct email_session){
+		.wants_auth = *o->username != '\0', .has_authenticated = w->has_authenticated};
+	w->sent = 0;
+	w->error[0] = '\0';
 	if (w->easy)
 		rc = perform(w, job);
 	job->outcome = email_session_outcome(&job->session, rc, w->error, o->timeout_ms);
-	w->job = NULL;
 	w->has_authenticated = job->session.has_authenticated;
+	return rc;
+}
+
+/* Servers close connections that were kept, some after so many mails: that says nothing of the next one. */
+static bool was_kept_too_long(const struct worker *w, CURLcode rc)
+{
+	const struct email_job *job = w->job;
+	long connects = 1;
+
+	if (rc == CURLE_OK || rc == CURLE_OPERATION_TIMEDOUT || rc == CURLE_ABORTED_BY_CALLBACK || !w->easy)
+		return false;
+	curl_easy_getinfo(w->easy, CURLINFO_NUM_CONNECTS, &connects);
+	return connects == 0 && job->session.step <= EMAIL_STEP_MAIL &&
+	       (job->outcome.status == 0 || job->outcome.status == REPLY_CLOSING);
+}
+
+static void work(struct worker *w, struct email_job *job)
+{
+	CURLcode rc;
+
+	job->was_tried = true;
+	job->began_ms = clock_mono_ms();
+	w->job = job;
+	w->deadline_ms = job->began_ms + w->client->options->timeout_ms;
+	rc = try(w, job);
+	if (was_kept_too_long(w, rc)) {
+		disconnect(w);
+		rc = try(w, job);
+	}
+	w->job = NULL;
 	if (rc != CURLE_OK)
 		disconnect(w);
 }

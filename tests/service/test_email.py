@@ -3,13 +3,17 @@ import datetime
 import email.utils
 import hashlib
 import json
+import re
 import time
 
 import pytest
 
 from gateway_rig import problem
 from lib.deliveries import attempts, await_deliveries, metric
+from lib.paths import ROOT
 from lib.postfix import PASSWORD, USER, Authority, Postfix
+from lib.receiver import SECRET, Receiver
+from lib.service import run
 from lib.smtp import SmtpServer, drop, endless_line, endless_reply, garbage, hang, hang_up
 from lib.stack import Stack
 from lib.wait import eventually
@@ -387,6 +391,16 @@ def test_a_connection_serves_all_mails_that_wait(ways, bad_server):
     ways(concurrency=None)
 
 
+@pytest.mark.parametrize("behaviour", [drop, hang_up])
+def test_a_connection_that_was_kept_too_long_costs_no_attempt(ways, misbehave, bad_server, behaviour):
+    misbehave("MAIL", None, None, behaviour, None)
+    stack = ways(url=bad_server.url, concurrency=1)
+    task = stack.client.submit("echo", 1, deliver={"email": [f"kept{n}@example.com" for n in range(6)]})
+    made = await_deliveries(stack, task, delivered=6)
+    assert [(a.number, a.status) for a in made] == [(1, 250)] * 6
+    ways(concurrency=None)
+
+
 def test_a_tenant_may_have_patterns_of_its_own(make_stack, vhost, bad_server):
     keys = [{"tenant": name, "sha256": hashlib.sha256(f"key of {name}".encode()).hexdigest()} for name in ("acme", "other")]
     stack = make_stack(vhost.url)
@@ -419,11 +433,21 @@ def test_a_tenant_may_have_patterns_of_its_own(make_stack, vhost, bad_server):
     ({"timeout": "50s"}, "40s"),
 ])
 def test_a_wrong_configuration_is_told(tmp_path, email_options, words):
-    from lib.service import run
     config = tmp_path / "postback.yaml"
     config.write_text(json.dumps({"notifier": {"email": email_options}}), encoding="utf-8")
     done = run("notifier", "--check", "--config", config)
     assert done.returncode == 2 and words in done.stderr and "s3cret" not in done.stderr, done.stderr
+
+
+def test_the_configurations_of_the_manual_are_good(tmp_path):
+    password, config = tmp_path / "password", tmp_path / "postback.yaml"
+    password.write_text("secret\n", encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/email.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        config.write_text(block.replace("/etc/postback/mail-password", str(password)), encoding="utf-8")
+        done = run("notifier", "--check", "--config", config)
+        assert done.returncode == 0, done.stderr
 
 
 # Servers that misbehave.
@@ -494,7 +518,6 @@ def test_an_ill_goodbye_changes_nothing(bad, bad_server, misbehave, behaviour):
 
 
 def test_a_server_that_hangs_delays_no_other_channel(bad, misbehave):
-    from lib.receiver import SECRET, Receiver
     misbehave("DATA", hang)
     with Receiver() as receiver:
         bad.configure({"notifier": {"webhook": {"secrets": [SECRET], "allow": ["127.0.0.0/8"]}}})
