@@ -94,6 +94,18 @@ def test_a_name_server_that_says_nothing_delays_nobody(stack, island):
         await_deliveries(stack, task, dead=20, timeout=60)
 
 
+def test_a_domain_whose_names_all_hang_delays_nobody(stack, island):
+    hung = [f"n{n}.hung.test" for n in range(64)]
+    island.tell(names={"good.test": [PUBLIC], **dict.fromkeys(hung)})
+    stuck = stack.client.submit("echo", 1, deliver={"webhook": [f"http://{name}/" for name in hung]})
+    eventually(lambda: set(hung) & set(island.tell()["asked"]), what="they are looked up")
+    for n in range(3):
+        began = time.monotonic()
+        await_deliveries(stack, send(stack, "http://good.test/"), delivered=1)
+        assert time.monotonic() - began < 3
+    await_deliveries(stack, stuck, dead=len(hung), timeout=60)
+
+
 def test_a_name_that_does_not_exist_is_told(stack, island):
     made = await_deliveries(stack, send(stack, "http://nowhere.test/"), dead=1)
     assert all("resolve" in a.error for a in made)
