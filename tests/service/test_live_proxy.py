@@ -37,7 +37,7 @@ http {{
 @pytest.fixture
 def proxied(stack, tmp_path):
     """(the stack, the port of nginx in front of it)"""
-    stack.start({"gateway": {"live": {"ping": "300ms"}}})
+    stack.start({"gateway": {"live": {"ping": "1s"}}})
     page = (ROOT / "docs/live.md").read_text(encoding="utf-8")
     location = re.search(r"```nginx\n(.*?)```", page, re.DOTALL).group(1)
     upgrade = re.search(r"`(map \$http_upgrade .*?})`", page).group(1)

@@ -231,7 +231,7 @@ def test_what_cannot_be_followed_is_named_and_the_connection_stays(stack):
 
 
 def test_a_connection_that_follows_nothing_is_closed_and_one_that_does_is_not(stack):
-    client = stack.start({"gateway": {"live": {"idle_timeout": "500ms", "ping": "400ms"}}}).client
+    client = stack.start({"gateway": {"live": {"idle_timeout": "700ms"}}}).client
     task = client.submit("echo", 1, delay="1h")
     with many(stack) as idle, many(stack) as busy:
         busy.say(1, json.dumps({"subscribe": task}))
