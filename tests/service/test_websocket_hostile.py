@@ -11,7 +11,7 @@ from lib.raw import RawConnection
 from lib.rawsocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, frame, handshake
 from lib.service import SANITIZER_ENV
 from lib.wait import eventually
-from service.http_rig import is_problem, make_probe, probe  # noqa: F401  (fixtures)
+from service.http_rig import Probe, is_problem, make_probe, probe  # noqa: F401  (fixtures)
 
 
 def resident(probe):
@@ -134,7 +134,6 @@ BROKEN = {
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """One probe for many broken connections: what one does is none of the next one's concern."""
-    from service.http_rig import Probe
     probe = Probe(tmp_path_factory.mktemp("shared"), {})
     probe.start()
     yield probe
