@@ -16,7 +16,7 @@ enum {
 	IN_HAND_EACH = 16,	   /* for each connection */
 	BYTES_MAX = 64 << 20,	   /* of all messages in hand */
 	ENVELOPE_BYTES = 64 << 10, /* taken by a message beside what is attached */
-	MESSAGE_MAX = 64 << 20,
+	MESSAGE_MAX = 32 << 20,
 	QUEUED_MAX_MS = 15000, /* with the longest timeout still below the lease */
 	AGAIN_MS = 1000,
 	LOG_EVERY_MS = 10000,
