@@ -280,6 +280,8 @@ static void want_whole(struct live *l, struct watched *w, const struct store_tas
 		return;
 	w->tenants_want |= tenants_want;
 	w->wanted = larger(w->wanted, task->rev);
+	/* Nothing is missing before it, and what the store says then is told at once. */
+	w->is_cut |= !live_is_early(w, task);
 	live_want(w, LIVE_READ_WHOLE);
 }
 

@@ -139,6 +139,8 @@ void live_tell_start(struct live *l, unsigned shard);
 
 /* A change for those who are not new: told, held back until its turn, or dropped. */
 void live_offer(struct watched *w, const struct store_task *task);
+/* Something before it has not come yet. */
+bool live_is_early(const struct watched *w, const struct store_task *task);
 void live_drop_held(struct watched *w);
 /* Timer: those that were held long enough. */
 void live_on_holds(evutil_socket_t fd, short what, void *arg);

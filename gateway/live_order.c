@@ -120,11 +120,16 @@ static void release_next(struct watched *w)
 		release(w, w->held->rev);
 }
 
+bool live_is_early(const struct watched *w, const struct store_task *task)
+{
+	return task->rev > w->told + (task->span ? task->span : 1);
+}
+
 void live_offer(struct watched *w, const struct store_task *task)
 {
 	if (!live_has_started(w) || task->rev <= w->told)
 		return;
-	if (task->rev > w->told + 1 && !w->is_cut && hold(w, task) == 0)
+	if (live_is_early(w, task) && !w->is_cut && hold(w, task) == 0)
 		return;
 	release(w, task->rev - 1);
 	live_tell_started(w, task);

@@ -68,6 +68,7 @@ static const struct field event_rows[] = {
 	{.key = "pending", COUNT, AT(deliveries_pending)},
 	{.key = "delivered", COUNT, AT(deliveries_delivered)},
 	{.key = "dead", COUNT, AT(deliveries_dead)},
+	{.key = "span", COUNT, AT(span)},
 };
 
 static const struct fields event_fields = FIELDS(event_rows);

@@ -54,6 +54,7 @@ struct live_event {
 	struct slice result;
 	struct id waits_for, batch, retry_of;
 	uint32_t deliveries_pending, deliveries_delivered, deliveries_dead;
+	uint32_t span; /* it stands for so many changes up to `rev`; 0: for one */
 };
 
 /* Appends one event, to be collected for live_message. As request_encode. */

@@ -94,6 +94,7 @@ void live_event_of_task(const struct store_task *t, struct live_event *out)
 		.deliveries_pending = t->deliveries_pending,
 		.deliveries_delivered = t->deliveries_delivered,
 		.deliveries_dead = t->deliveries_dead,
+		.span = t->span,
 	};
 }
 
@@ -124,6 +125,7 @@ void live_event_to_task(const struct live_event *e, struct store_task *out)
 		.deliveries_pending = e->deliveries_pending,
 		.deliveries_delivered = e->deliveries_delivered,
 		.deliveries_dead = e->deliveries_dead,
+		.span = e->span,
 	};
 	if (e->has_error)
 		out->error = (struct store_error){

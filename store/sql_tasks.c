@@ -251,20 +251,44 @@ static int compare_ids(const void *a, const void *b)
 	return memcmp(((const struct id *)a)->bytes, ((const struct id *)b)->bytes, ID_LEN);
 }
 
-/* Changed twice, told once. */
+/*
+ * A row that was changed `times` in ways that only the database knows. Those changes are told in one with the last that is
+ * known: whoever waits for each by itself would wait in vain.
+ */
+static void tell_read(struct changes *c, size_t told, struct store_task *row, uint32_t times)
+{
+	struct store_task *last = NULL;
+
+	row->span = times;
+	for (size_t i = 0; i < told; i++) {
+		if (!id_is_equal(&c->items[i].id, &row->id))
+			continue;
+		last = &c->items[i];
+		row->span++;
+	}
+	if (last && last->rev == row->rev)
+		last->span = row->span;
+	else if (row->presence == STORE_PRESENT)
+		changes_add(c, row);
+}
+
 int sql_changes_read(struct backend *b)
 {
 	struct changes *c = b->changes;
 	struct store_task *tasks = arena_alloc(&c->arena, c->unread_len, sizeof *tasks);
+	size_t told = c->len;
+	uint32_t times = 0;
 	int rc;
 
 	qsort(c->unread, c->unread_len, sizeof *c->unread, compare_ids);
 	rc = tasks ? sql_tasks_load(sql_of(b), &c->arena, c->unread, c->unread_len, 0, tasks) : -ENOMEM;
-
-	for (size_t i = 0; i < c->unread_len && rc == 0; i++)
-		if (tasks[i].presence == STORE_PRESENT &&
-			(i == 0 || !id_is_equal(&tasks[i].id, &tasks[i - 1].id)))
-			changes_add(c, &tasks[i]);
+	for (size_t i = 0; i < c->unread_len && rc == 0; i++) {
+		times++;
+		if (i + 1 < c->unread_len && id_is_equal(&c->unread[i], &c->unread[i + 1]))
+			continue;
+		tell_read(c, told, &tasks[i], times);
+		times = 0;
+	}
 	c->unread_len = 0;
 	c->arena.has_failed = false;
 	/* Whoever follows tasks reads them now and then in any case. */

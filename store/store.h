@@ -94,6 +94,7 @@ struct store_task {
 		request; /* with STORE_WITH_REQUEST: the encoded request, where it was kept; unset: not */
 	struct id waits_for, batch, retry_of; /* zero: none */
 	uint32_t deliveries_pending, deliveries_delivered, deliveries_dead;
+	uint32_t span; /* of a change that is told: this and span - 1 before it in one; 0: this one alone */
 };
 
 #define STORE_WITH_RESULT  1u /* any result */

@@ -246,6 +246,26 @@ static void one_that_is_lost_is_not_waited_for_for_long(void **state)
 	ear_done(&e);
 }
 
+static void one_that_stands_for_several_waits_for_none_of_them(void **state)
+{
+	struct rig *r = *state;
+	struct id id = fresh_id(r);
+	struct store_task both = task_of(&id, TASK_SUCCEEDED, 3);
+	struct live_stats stats;
+	struct ear e;
+
+	follow(r, &id, 0, &e);
+	await_told(r, &e, "queued/0");
+	hear(r, &id, TASK_RUNNING, 1);
+	hear(r, &id, TASK_SUCCEEDED, 3);
+	both.span = 2;
+	hear_task(r, &both);
+	assert_string_equal(buf_text(&e.told), "queued/0 running/1 succeeded/3!");
+	live_stats(r->live, &stats);
+	assert_int_equal(stats.gaps, 0);
+	ear_done(&e);
+}
+
 static void not_too_many_are_held_back(void **state)
 {
 	struct rig *r = *state;
@@ -603,6 +623,7 @@ int main(void)
 		TEST(changes_are_told_once_and_in_order),
 		TEST(one_that_comes_too_early_waits_for_its_turn),
 		TEST(one_that_is_lost_is_not_waited_for_for_long),
+		TEST(one_that_stands_for_several_waits_for_none_of_them),
 		TEST(not_too_many_are_held_back),
 		TEST(a_new_follower_hears_what_the_store_says_and_then_what_comes),
 		TEST(an_event_that_is_ahead_of_the_store_is_not_lost),

@@ -40,6 +40,7 @@ static struct live_event whole_event(void)
 		.deliveries_pending = 1,
 		.deliveries_delivered = 2,
 		.deliveries_dead = UINT32_MAX,
+		.span = 3,
 	};
 }
 

@@ -19,8 +19,8 @@ static struct store_task last;
 static void on_change(const struct store_task *tasks, size_t len, void *arg)
 {
 	for (size_t i = 0; i < len; i++)
-		buf_printf(&told, "%s%s/%d", told.len ? " " : "", task_state_name(tasks[i].state),
-			(int)tasks[i].rev);
+		buf_printf(&told, "%s%s/%d%s", told.len ? " " : "", task_state_name(tasks[i].state),
+			(int)tasks[i].rev, tasks[i].span > 1 ? "&before" : "");
 	last = tasks[len - 1];
 }
 
@@ -157,6 +157,25 @@ static void a_cancel_and_what_becomes_due_are_told(void **state)
 	assert_told("queued/2");
 }
 
+/* What the database alone knows is read at the end, when there may be more. */
+static void one_change_may_stand_for_those_before_it_in_the_transaction(void **state)
+{
+	struct fixture *f = *state;
+	struct id first = new_id(f, T0), second = new_id(f, T0);
+	struct store_later later = later_of(&second, T0, 0);
+	struct store_event events[] = {event_of(STORE_EVENT_SUCCEEDED, &first, 1, T0 + 10),
+		event_of(STORE_EVENT_STARTED, &second, 1, T0 + 10)};
+	struct store_applied applied[2];
+
+	later.waits = STORE_WAITS_TASK;
+	later.waits_for = first;
+	assert_int_equal(insert_later(f, &later, 1), 0);
+	assert_told("scheduled/1");
+	assert_int_equal(apply_all(f, events, 2, applied), 0);
+	assert_told("succeeded/1 running/3&before");
+	assert_int_equal(last.span, 2);
+}
+
 static void what_changes_nothing_is_told_as_it_is(void **state)
 {
 	static const enum store_event_kind kinds[] = {STORE_EVENT_SUCCEEDED};
@@ -187,6 +206,8 @@ int main(void)
 			a_small_json_result_comes_along_and_a_large_one_does_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_task_that_ends_sets_off_is_told_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cancel_and_what_becomes_due_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			one_change_may_stand_for_those_before_it_in_the_transaction, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_changes_nothing_is_told_as_it_is, setup, teardown),
 		cmocka_unit_test_setup_teardown(reading_tells_nothing, setup, teardown),
 	};

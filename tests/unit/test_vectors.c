@@ -193,6 +193,7 @@ static void put_live_event(struct buf *out, const struct live_event *e)
 	put_number(out, "pending", e->deliveries_pending);
 	put_number(out, "delivered", e->deliveries_delivered);
 	put_number(out, "dead", e->deliveries_dead);
+	put_number(out, "span", e->span);
 }
 
 static void put_live_events(struct buf *out, struct slice events)
