@@ -158,21 +158,26 @@ static void a_cancel_and_what_becomes_due_are_told(void **state)
 }
 
 /* What the database alone knows is read at the end, when there may be more. */
-static void one_change_may_stand_for_those_before_it_in_the_transaction(void **state)
+static void one_change_may_stand_for_others_in_the_transaction(void **state)
 {
 	struct fixture *f = *state;
-	struct id first = new_id(f, T0), second = new_id(f, T0);
-	struct store_later later = later_of(&second, T0, 0);
-	struct store_event events[] = {event_of(STORE_EVENT_SUCCEEDED, &first, 1, T0 + 10),
-		event_of(STORE_EVENT_STARTED, &second, 1, T0 + 10)};
-	struct store_applied applied[2];
+	struct id id = new_id(f, T0);
+	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, T0 + 10);
+	struct store_due_result results[2];
+	const struct store_due *due;
+	struct store_applied applied;
+	size_t len;
 
-	later.waits = STORE_WAITS_TASK;
-	later.waits_for = first;
-	assert_int_equal(insert_later(f, &later, 1), 0);
-	assert_told("scheduled/1");
-	assert_int_equal(apply_all(f, events, 2, applied), 0);
-	assert_told("succeeded/1 running/3&before");
+	e.deliver = slice_text("[{\"channel\":\"webhook\",\"target\":{\"url\":\"http://a\"}},"
+			       "{\"channel\":\"webhook\",\"target\":{\"url\":\"http://b\"}}]");
+	assert_int_equal(apply_one(f, &e, &applied), 0);
+	assert_int_equal(claim_due(f, 7, NULL, T0 + 20, 1000, 10, &due, &len, NULL), 0);
+	assert_int_equal(len, 2);
+	for (size_t i = 0; i < 2; i++)
+		results[i] =
+			(struct store_due_result){.row = due[i].row, .how = STORE_DUE_DONE, .at_ms = T0 + 20};
+	assert_int_equal(end_due(f, 7, results, 2), 0);
+	assert_told("succeeded/1 succeeded/3&before");
 	assert_int_equal(last.span, 2);
 }
 
@@ -207,7 +212,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_a_task_that_ends_sets_off_is_told_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cancel_and_what_becomes_due_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(
-			one_change_may_stand_for_those_before_it_in_the_transaction, setup, teardown),
+			one_change_may_stand_for_others_in_the_transaction, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_changes_nothing_is_told_as_it_is, setup, teardown),
 		cmocka_unit_test_setup_teardown(reading_tells_nothing, setup, teardown),
 	};
