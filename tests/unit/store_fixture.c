@@ -111,10 +111,29 @@ static void make_postgres(struct fixture *f)
 	postgres_server_url(f->url, sizeof f->url, f->folder);
 }
 
+static bool expects_no_scans;
+
+void fixture_expect_no_scans(void)
+{
+	expects_no_scans = true;
+}
+
+/* Each index read the empty table once when it was made. There are a few keys of ids, and a line of meta, at most. */
+static void expect_no_scans(const struct fixture *f)
+{
+	assert_int_equal(postgres_server_ask(f->folder,
+				 "SELECT count(*) FROM pg_stat_user_tables WHERE schemaname = 'postback' "
+				 "AND relname NOT IN ('id_keys', 'meta') "
+				 "AND seq_scan > (SELECT count(*) FROM pg_index WHERE indrelid = relid)"),
+		0);
+}
+
 static void remove_postgres(struct fixture *f)
 {
 	char text[128];
 
+	if (expects_no_scans)
+		expect_no_scans(f);
 	snprintf(text, sizeof text, "DROP DATABASE %s WITH (FORCE)", f->folder);
 	postgres_server_run("postgres", text);
 }

@@ -28,6 +28,8 @@ struct fixture {
 
 /* Which kind of store fixture_open makes: the scheme of its URL. 0 or -EINVAL. Without it: sqlite. */
 int fixture_use(const char *scheme);
+/* Of a server: no statement of a test read a whole table. */
+void fixture_expect_no_scans(void);
 /* A new, empty store that is up. */
 void fixture_open(struct fixture *f);
 /* Another connection to the same database, as another process would have it; on the same loop. */

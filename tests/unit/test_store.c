@@ -13,5 +13,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "test_store: no such kind of store: %s\n", argv[1]);
 		return 2;
 	}
+	fixture_expect_no_scans();
 	return conformance_run();
 }
