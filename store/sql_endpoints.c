@@ -2,7 +2,8 @@
  * Registered endpoints: kept, chosen for outcomes, judged after attempts.
  *
  * Outcomes by the thousand ask which endpoints their tenant has; so those that are enabled are read once a transaction.
- * What was read lives in the arena of the operation that asked first: the operations of a transaction go together.
+ * What was read lives in the arena of the operation that asked first, until the transaction has ended and no longer: what
+ * an operation gives back is a copy.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -405,11 +406,12 @@ int sql_endpoint_fill(struct sql *s, struct arena *a, int64_t now_ms, struct sto
 	found = find_subscriber(set, &due->endpoint);
 	if (!found)
 		return explain_absence(s, &due->endpoint, why);
-	due->target = found->target;
-	due->secret = found->endpoint.secret;
+	/* What was read may be another operation's, which is told, and gone, before this one is. */
+	due->target = arena_copy(a, found->target);
+	due->secret = arena_copy(a, found->endpoint.secret);
 	if (now_ms < found->endpoint.old_until_ms)
-		due->old_secret = found->endpoint.old_secret;
-	return 0;
+		due->old_secret = arena_copy(a, found->endpoint.old_secret);
+	return a->has_failed ? -ENOMEM : 0;
 }
 
 /* ---- judging ---- */

@@ -849,6 +849,36 @@ static void what_is_claimed_has_the_endpoint_as_it_is_then(void **state)
 	assert_false(slice_is_set(due->old_secret));
 }
 
+static void on_claimed(int rc, const struct store_due *due, size_t len, int64_t next_due_ms, void *arg)
+{
+	struct told *t = arg;
+
+	assert_int_equal(len, 1);
+	assert_true(slice_is_text(due->secret, "whsec_two"));
+	assert_true(slice_is_text(due->old_secret, "whsec_one"));
+	assert_true(slice_is_text(due->target, "{\"url\":\"http://registered/\"}"));
+	come(t, rc);
+}
+
+/* Calls that are committed together are told one after the other, and each has what it was told for itself. */
+static void many_who_claim_at_once_each_have_the_endpoint(void **state)
+{
+	enum { ALL = 40 };
+	struct fixture *f = *state;
+	struct id id = added(f, "", 0);
+	struct told t[ALL];
+
+	rotate(f, &id, "whsec_two", T0 + 10, T0);
+	for (size_t i = 0; i < ALL; i++)
+		succeed(f, NULL, T0);
+	for (size_t i = 0; i < ALL; i++) {
+		t[i] = (struct told){.f = f};
+		assert_int_equal(store_due_claim(f->store, 1, "webhook", T0, 30000, 1, on_claimed, &t[i]), 0);
+	}
+	for (size_t i = 0; i < ALL; i++)
+		await(&t[i], 0);
+}
+
 static void assert_not_sent(struct fixture *f, const struct id *task, const char *why)
 {
 	const struct store_delivery *d;
@@ -1051,6 +1081,7 @@ int conformance_run_deliveries(void)
 		TEST(another_tenants_outcome_is_none_of_an_endpoints),
 		TEST(outcomes_of_many_tenants_in_one_batch_go_to_their_own_endpoints),
 		TEST(what_is_claimed_has_the_endpoint_as_it_is_then),
+		TEST(many_who_claim_at_once_each_have_the_endpoint),
 		TEST(what_waits_for_an_endpoint_that_goes_ends_at_once),
 		TEST(what_is_under_way_to_an_endpoint_that_goes_is_not_tried_again),
 		TEST(what_is_pending_for_a_removed_endpoint_ends_dead_and_says_why),
