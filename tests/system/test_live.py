@@ -5,22 +5,33 @@ import pytest
 
 from lib import steps
 from lib.metrics import metric
+from lib.postgres import Postgres
 from lib.sse import EventStream
 from lib.wait import eventually
 
 STEPS = 7
 
 
-@pytest.fixture
-def pair(stack):
-    """Two gateways."""
-    stack.start({"processor": {"handlers": [
+@pytest.fixture(scope="module")
+def postgres():
+    server = Postgres()
+    yield server
+    server.remove()
+
+
+def two_gateways(stack, **more):
+    stack.start({**more, "processor": {"handlers": [
         {"task": "echo", "builtin": "echo", "concurrency": 16},
         steps.handler(stack.folder, STEPS, 12),
         {"task": "fails", "exec": ["/bin/sh", "-c", "exit 3"], "retry": {"attempts": 2, "base": "200ms"}}]}})
     stack.add("gateway", "other")
     stack.await_ready()
     return stack
+
+
+@pytest.fixture
+def pair(stack):
+    return two_gateways(stack)
 
 
 def follow(stack, task_id, name="other", **options):
@@ -63,6 +74,17 @@ def test_two_notifiers_do_not_mix_up_the_order(pair):
         assert stream.revs() == sorted(set(stream.revs())), stream.revs()
         assert stream.statuses()[-1] == "succeeded"
         assert stream.revs()[-1] > STEPS
+
+
+def test_on_postgresql_it_is_the_same(stack, postgres):
+    two_gateways(stack, store={"url": postgres.database()})
+    streams = [follow(stack, stack.client.submit("steps", {"n": n}, delay="100ms")) for n in range(24)]
+    last = stack.client.envelope("echo", 1, then="echo", delay="300ms").json()["id"]
+    streams.append(follow(stack, last))
+    for stream in streams:
+        stream.await_end()
+        assert stream.statuses()[-1] == "succeeded"
+        assert stream.revs() == sorted(set(stream.revs())), stream.revs()
 
 
 def test_what_another_gateway_writes_itself_is_told_too(pair):
