@@ -352,7 +352,8 @@ static int gateway_start(struct service *s, const void *options, void **self)
 	return rc;
 }
 
-static const char *const publishes_to[] = {TOPOLOGY_TASKS_EXCHANGE, TOPOLOGY_INLINE_EXCHANGE, NULL};
+static const char *const publishes_to[] = {
+	TOPOLOGY_TASKS_EXCHANGE, TOPOLOGY_INLINE_EXCHANGE, TOPOLOGY_EVENTS_EXCHANGE, NULL};
 
 const struct service_definition gateway_definition = {
 	.name = "gateway",
