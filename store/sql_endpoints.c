@@ -246,51 +246,71 @@ int sql_endpoint_remove(
 enum { BUCKETS = 64 };
 
 struct subscriber {
-	struct store_endpoint endpoint;
-	struct slice target; /* JSON */
+	struct subscriber *next;
+	struct id id;
+	struct slice url, tasks, secret, old_secret;
+	uint32_t outcomes;
+	int64_t old_until_ms;
+	struct slice target; /* JSON; unset: nobody wanted it yet */
 };
 
 /* Of one tenant. */
 struct subscribers {
 	struct subscribers *next;
 	struct slice tenant;
-	struct subscriber *items;
-	size_t len;
+	struct subscriber *first; /* in the order of ids */
 };
 
 struct sql_endpoints {
 	struct subscribers *buckets[BUCKETS];
 };
 
-static int make_target(struct slice url, struct arena *a, struct slice *out)
+static int make_target(struct subscriber *to, struct arena *a)
 {
-	json_t *target = json_pack("{s:s%}", "url", (const char *)url.data, url.len);
+	json_t *target = json_pack("{s:s%}", "url", (const char *)to->url.data, to->url.len);
 	char *text = target ? json_dumps(target, JSON_COMPACT) : NULL;
 
-	*out = arena_copy(a, slice_text(text));
+	to->target = arena_copy(a, slice_text(text));
 	free(text);
 	json_decref(target);
-	return slice_is_set(*out) ? 0 : -ENOMEM;
+	return slice_is_set(to->target) ? 0 : -ENOMEM;
+}
+
+static void read_subscriber(const struct query *q, struct arena *a, struct subscriber *to)
+{
+	*to = (struct subscriber){
+		.id = row_id(q, 0),
+		.url = row_copy(q, 1, a),
+		.tasks = row_copy(q, 2, a),
+		.outcomes = (uint32_t)row_int(q, 3),
+		.secret = row_copy(q, 4, a),
+		.old_secret = row_copy(q, 5, a),
+		.old_until_ms = row_int(q, 6),
+	};
 }
 
 static int read_subscribers(struct sql *s, struct arena *a, struct subscribers *set)
 {
-	struct backend_endpoints all;
-	int rc = list(s, a, set->tenant, &all);
+	struct subscriber **end = &set->first;
+	struct query q;
+	int rc;
 
-	set->items = rc == 0 && all.len ? arena_alloc(a, all.len, sizeof *set->items) : NULL;
-	for (size_t i = 0; i < all.len && rc == 0; i++) {
-		struct subscriber *to = set->items ? &set->items[set->len] : NULL;
+	query_init(&q, s,
+		"SELECT id, url, tasks, outcomes, secret, old_secret, old_until FROM endpoints "
+		"INDEXED BY endpoints_by_tenant WHERE tenant = ? AND is_enabled = 1 ORDER BY id");
+	query_text(&q, set->tenant);
+	while ((rc = query_next(&q)) == 1) {
+		struct subscriber *to = arena_alloc(a, 1, sizeof *to);
 
-		if (!to)
+		if (!to) {
+			query_done(&q);
 			return -ENOMEM;
-		if (!all.items[i].is_enabled)
-			continue;
-		to->endpoint = all.items[i];
-		rc = make_target(to->endpoint.url, a, &to->target);
-		set->len++;
+		}
+		read_subscriber(&q, a, to);
+		*end = to;
+		end = &to->next;
 	}
-	return rc;
+	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
 }
 
 static int load_subscribers(struct sql *s, struct arena *a, struct slice tenant, struct subscribers **bucket,
@@ -330,37 +350,51 @@ static int find_subscribers(struct sql *s, struct arena *a, struct slice tenant,
 	return load_subscribers(s, a, tenant, bucket, out);
 }
 
+static size_t count_wanting(const struct subscribers *set, struct slice task, enum task_state state)
+{
+	size_t count = 0;
+
+	for (const struct subscriber *one = set->first; one; one = one->next)
+		count += endpoint_wants(one->tasks, one->outcomes, task, state);
+	return count;
+}
+
 int sql_endpoints_choose(struct sql *s, struct arena *a, struct slice tenant, struct slice task,
 	enum task_state state, struct delivery **chosen, size_t *len)
 {
 	struct subscribers *set;
 	struct delivery *all;
+	size_t wanting;
 	int rc = find_subscribers(s, a, tenant, &set);
 
-	if (rc < 0 || set->len == 0)
+	if (rc < 0)
 		return rc;
-	all = arena_alloc(a, *len + set->len, sizeof *all);
+	wanting = count_wanting(set, task, state);
+	if (wanting == 0)
+		return 0;
+	all = arena_alloc(a, *len + wanting, sizeof *all);
 	if (!all)
 		return -ENOMEM;
 	if (*len > 0)
 		memcpy(all, *chosen, *len * sizeof *all);
-	for (size_t i = 0; i < set->len; i++) {
-		const struct subscriber *from = &set->items[i];
-
-		if (endpoint_wants(from->endpoint.tasks, from->endpoint.outcomes, task, state))
-			all[(*len)++] =
-				(struct delivery){slice_text("webhook"), from->target, from->endpoint.id};
+	for (struct subscriber *one = set->first; one && rc == 0; one = one->next) {
+		if (!endpoint_wants(one->tasks, one->outcomes, task, state))
+			continue;
+		if (!slice_is_set(one->target))
+			rc = make_target(one, a);
+		all[(*len)++] = (struct delivery){slice_text("webhook"), one->target, one->id};
 	}
 	*chosen = all;
-	return 0;
+	return rc;
 }
 
-static const struct subscriber *find_subscriber(const struct subscribers *set, const struct id *id)
+static struct subscriber *find_subscriber(const struct subscribers *set, const struct id *id)
 {
-	for (size_t i = 0; i < set->len; i++)
-		if (id_is_equal(&set->items[i].endpoint.id, id))
-			return &set->items[i];
-	return NULL;
+	struct subscriber *one = set->first;
+
+	while (one && !id_is_equal(&one->id, id))
+		one = one->next;
+	return one;
 }
 
 /* ---- deliveries to one ---- */
@@ -397,7 +431,7 @@ static int explain_absence(struct sql *s, const struct id *id, const char **why)
 
 int sql_endpoint_fill(struct sql *s, struct arena *a, int64_t now_ms, struct store_due *due, const char **why)
 {
-	const struct subscriber *found;
+	struct subscriber *found;
 	struct subscribers *set;
 	int rc = find_subscribers(s, a, due->task.tenant, &set);
 
@@ -406,11 +440,13 @@ int sql_endpoint_fill(struct sql *s, struct arena *a, int64_t now_ms, struct sto
 	found = find_subscriber(set, &due->endpoint);
 	if (!found)
 		return explain_absence(s, &due->endpoint, why);
+	if (!slice_is_set(found->target) && make_target(found, a) < 0)
+		return -ENOMEM;
 	/* What was read may be another operation's, which is told, and gone, before this one is. */
 	due->target = arena_copy(a, found->target);
-	due->secret = arena_copy(a, found->endpoint.secret);
-	if (now_ms < found->endpoint.old_until_ms)
-		due->old_secret = arena_copy(a, found->endpoint.old_secret);
+	due->secret = arena_copy(a, found->secret);
+	if (now_ms < found->old_until_ms)
+		due->old_secret = arena_copy(a, found->old_secret);
 	return a->has_failed ? -ENOMEM : 0;
 }
 
