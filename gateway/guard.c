@@ -210,9 +210,9 @@ void guard_stop(struct guard *g, void (*on_drained_cb)(void *arg), void *arg)
 		next = TAILQ_NEXT(c, idle);
 		event_active(&c->pump, EV_TIMEOUT, 0);
 	}
-	TAILQ_FOREACH(c, &g->all, all)
-	if (c->state == CONN_STREAM)
-		conn_stream_stop(c);
+	TAILQ_FOREACH (c, &g->all, all)
+		if (c->state == CONN_STREAM)
+			conn_stream_stop(c);
 	event_active(&g->drained, EV_TIMEOUT, 0);
 }
 

@@ -21,9 +21,9 @@ struct watched *live_find(struct live *l, const struct id *id)
 	unsigned shard = live_shard_of(slice_of(id->bytes, ID_LEN));
 	struct watched *w;
 
-	LIST_FOREACH(w, &l->shards[shard].watched, in_shard)
-	if (id_is_equal(&w->id, id))
-		return w;
+	LIST_FOREACH (w, &l->shards[shard].watched, in_shard)
+		if (id_is_equal(&w->id, id))
+			return w;
 	return NULL;
 }
 
@@ -146,9 +146,9 @@ void live_tell_started(struct watched *w, const struct store_task *task)
 		return;
 	w->told = task->rev;
 	live_enter(w->live);
-	LIST_FOREACH(f, &w->followers, link)
-	if (!f->is_new && f->rev < task->rev)
-		tell(f, &change);
+	LIST_FOREACH (f, &w->followers, link)
+		if (!f->is_new && f->rev < task->rev)
+			tell(f, &change);
 	live_leave(w->live);
 }
 
@@ -156,9 +156,9 @@ bool live_has_started(const struct watched *w)
 {
 	const struct live_follower *f;
 
-	LIST_FOREACH(f, &w->followers, link)
-	if (!f->is_new && !f->is_dead && !f->is_over)
-		return true;
+	LIST_FOREACH (f, &w->followers, link)
+		if (!f->is_new && !f->is_dead && !f->is_over)
+			return true;
 	return false;
 }
 
@@ -174,8 +174,7 @@ static void welcome(struct watched *w, const struct store_task *task)
 		w->told = task->rev;
 	w->has_new = false;
 	live_enter(w->live);
-	LIST_FOREACH(f, &w->followers, link)
-	{
+	LIST_FOREACH (f, &w->followers, link) {
 		if (!f->is_new)
 			continue;
 		if (f->rev && f->rev == task->rev && !change.is_last)
@@ -194,8 +193,8 @@ static void tell_gone(struct watched *w)
 
 	w->has_new = false;
 	live_enter(w->live);
-	LIST_FOREACH(f, &w->followers, link)
-	tell(f, &change);
+	LIST_FOREACH (f, &w->followers, link)
+		tell(f, &change);
 	live_leave(w->live);
 }
 
@@ -210,9 +209,9 @@ static bool has_tenant_followers(const struct live *l, const struct store_task *
 {
 	const struct live_follower *f;
 
-	LIST_FOREACH(f, &l->tenants, link)
-	if (!f->is_dead && is_for(f, task))
-		return true;
+	LIST_FOREACH (f, &l->shards[live_shard_of(task->tenant)].tenants, link)
+		if (!f->is_dead && is_for(f, task))
+			return true;
 	return false;
 }
 
@@ -246,9 +245,9 @@ static void tell_tenants(struct live *l, const struct store_task *task)
 	if (!is_telling(&change))
 		return;
 	live_enter(l);
-	LIST_FOREACH(f, &l->tenants, link)
-	if (!f->is_new && is_for(f, task))
-		tell(f, &change);
+	LIST_FOREACH (f, &l->shards[live_shard_of(task->tenant)].tenants, link)
+		if (!f->is_new && is_for(f, task))
+			tell(f, &change);
 	live_leave(l);
 }
 
@@ -258,8 +257,7 @@ void live_tell_start(struct live *l, unsigned shard)
 	struct live_follower *f;
 
 	live_enter(l);
-	LIST_FOREACH(f, &l->tenants, link)
-	if (f->shard == shard)
+	LIST_FOREACH (f, &l->shards[shard].tenants, link)
 		tell(f, &change);
 	live_leave(l);
 }
@@ -403,8 +401,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	int64_t now_ms = clock_mono_ms();
 	struct watched *w;
 
-	TAILQ_FOREACH(w, &l->all, all)
-	{
+	TAILQ_FOREACH (w, &l->all, all) {
 		if (now_ms - w->checked_ms < check_after_ms(w))
 			continue;
 		w->checked_ms = now_ms;
@@ -498,7 +495,7 @@ int live_follow_tenant(struct live *l, struct slice tenant, struct slice task, l
 		return rc;
 	f->tenant = copy(tenant);
 	f->task = slice_is_set(task) ? copy(task) : NULL;
-	LIST_INSERT_HEAD(&l->tenants, f, link);
+	LIST_INSERT_HEAD(&l->shards[shard].tenants, f, link);
 	if (!f->tenant || (slice_is_set(task) && !f->task)) {
 		live_unfollow(f);
 		return -ENOMEM;
@@ -516,9 +513,10 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
 	struct live_follower *f;
 
 	live_enter(l);
-	LIST_FOREACH(f, &l->tenants, link)
-	if (f->is_new && l->shards[f->shard].state == SHARD_BOUND)
-		tell(f, &change);
+	for (size_t i = 0; i < TOPOLOGY_EVENT_SHARDS; i++)
+		LIST_FOREACH (f, &l->shards[i].tenants, link)
+			if (f->is_new && l->shards[i].state == SHARD_BOUND)
+				tell(f, &change);
 	live_leave(l);
 }
 
@@ -580,8 +578,9 @@ void live_free(struct live *l)
 		}
 		watched_free(w);
 	}
-	while (!LIST_EMPTY(&l->tenants))
-		live_unfollow(LIST_FIRST(&l->tenants));
+	for (size_t i = 0; i < TOPOLOGY_EVENT_SHARDS; i++)
+		while (!LIST_EMPTY(&l->shards[i].tenants))
+			live_unfollow(LIST_FIRST(&l->shards[i].tenants));
 	free_timer(l->tick);
 	free_timer(l->holds_timer);
 	free_timer(l->start_timer);

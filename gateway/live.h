@@ -46,9 +46,9 @@ typedef void live_cb(const struct live_change *change, void *arg);
 int live_follow(struct live *l, const struct id *id, uint64_t seen, live_cb *cb, void *arg,
 	struct live_follower **out);
 /*
- * Every change of a tenant's tasks from now on; `task`: only those of this name, unset: all. Copied. As above, but that
- * nothing is last. A change without a task says that everything is told from here on: once at first, and again whenever
- * something before it may have been missed.
+ * Every change of a tenant's tasks from now on; `task`: only those of this name, unset: all. Copied. As above, but it
+ * goes on after what is the last of a task. A change without a task says that everything is told from here on: once at
+ * first, and again whenever something before it may have been missed.
  */
 int live_follow_tenant(struct live *l, struct slice tenant, struct slice task, live_cb *cb, void *arg,
 	struct live_follower **out);

@@ -58,7 +58,7 @@ struct watched {
 TAILQ_HEAD(watched_list, watched);
 
 struct live_follower {
-	LIST_ENTRY(live_follower) link; /* of its task or of the tenants' */
+	LIST_ENTRY(live_follower) link; /* of its task, or of its tenant's shard */
 	struct live *live;
 	struct watched *watched; /* NULL: follows a tenant */
 	unsigned shard;
@@ -77,6 +77,7 @@ struct shard {
 	size_t refs;
 	int64_t idle_since_ms; /* while refs is 0 */
 	LIST_HEAD(, watched) watched;
+	LIST_HEAD(, live_follower) tenants; /* that follow a tenant of this shard */
 };
 
 /* One read at a time of each kind, of many tasks. */
@@ -98,7 +99,6 @@ struct live {
 	struct event *tick;
 	struct event *holds_timer, *start_timer;
 	size_t followers_len;
-	LIST_HEAD(, live_follower) tenants;
 	struct recent recents[LIVE_RECENTS]; /* told to those who follow tenants */
 	struct watched_list all;
 	struct watched_list holds; /* by the time that they end */

@@ -81,8 +81,7 @@ static void catch_up(struct live *l, unsigned shard)
 	struct watched *w;
 
 	live_marks_forget(&l->marks, shard);
-	LIST_FOREACH(w, &l->shards[shard].watched, in_shard)
-	{
+	LIST_FOREACH (w, &l->shards[shard].watched, in_shard) {
 		w->is_cut = true;
 		live_want(w, LIVE_READ_ROW);
 	}

@@ -92,8 +92,8 @@ void waiters_stop(struct waiters *w)
 	struct waiter *waiter;
 
 	w->is_stopping = true;
-	LIST_FOREACH(waiter, &w->list, link)
-	timer_arm(&waiter->timer, 0);
+	LIST_FOREACH (waiter, &w->list, link)
+		timer_arm(&waiter->timer, 0);
 }
 
 int waiters_new(struct loop *loop, struct live *live, size_t max, struct waiters **out)
