@@ -202,23 +202,30 @@ static int bind_ids(struct sql *s, void *statement, int index, const struct id *
 
 /* ---- what is on its way ---- */
 
+static int grow_sent(struct postgres *p)
+{
+	size_t cap = p->sent_cap ? 2 * p->sent_cap : SENT_CAP_FIRST;
+	struct postgres_sent *grown = calloc(cap, sizeof *grown);
+
+	if (!grown)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->sent_len; i++)
+		grown[i] = p->sent[(p->sent_first + i) % p->sent_cap];
+	free(p->sent);
+	p->sent = grown;
+	p->sent_first = 0;
+	p->sent_cap = cap;
+	return 0;
+}
+
 static int note_sent(struct postgres *p, enum postgres_sent_kind kind, struct postgres_statement *st)
 {
-	struct postgres_sent *grown;
-	size_t cap = p->sent_cap ? 2 * p->sent_cap : SENT_CAP_FIRST;
+	size_t at;
 
-	if (p->sent_len == p->sent_cap) {
-		grown = calloc(cap, sizeof *grown);
-		if (!grown)
-			return -ENOMEM;
-		for (size_t i = 0; i < p->sent_len; i++)
-			grown[i] = p->sent[(p->sent_first + i) % p->sent_cap];
-		free(p->sent);
-		p->sent = grown;
-		p->sent_first = 0;
-		p->sent_cap = cap;
-	}
-	p->sent[(p->sent_first + p->sent_len++) % p->sent_cap] = (struct postgres_sent){
+	if (p->sent_len == p->sent_cap && grow_sent(p) < 0)
+		return -ENOMEM;
+	at = p->sent_first + p->sent_len++;
+	p->sent[at < p->sent_cap ? at : at - p->sent_cap] = (struct postgres_sent){
 		.kind = kind, .statement = st, .changes_to = st ? st->changes_to : NULL};
 	return 0;
 }
@@ -443,7 +450,7 @@ static int64_t column_int(void *statement, int column)
 	const struct postgres_statement *st = statement;
 	const uint8_t *bytes = (const uint8_t *)PQgetvalue(st->rows, st->row, column);
 	int len = PQgetlength(st->rows, st->row, column);
-	uint64_t value = len > 0 && len > 1 && (bytes[0] & 0x80) ? UINT64_MAX : 0;
+	uint64_t value = len > 1 && (bytes[0] & 0x80) ? UINT64_MAX : 0;
 
 	for (int i = 0; i < len; i++)
 		value = value << 8 | bytes[i];
@@ -480,7 +487,7 @@ const struct sql_driver postgres_driver = {
 
 static int ask(struct postgres *p, const char *text, PGresult **last)
 {
-	PGresult *result;
+	PGresult *result = NULL;
 	int rc = 0;
 
 	*last = NULL;

@@ -53,20 +53,21 @@ static int count_states(struct sql *s, const char *text, struct arena *a, struct
 	return rc;
 }
 
-int sql_batch_states(struct sql *s, struct arena *a, struct slice bytes, uint32_t by_state[TASK_STATES])
+int sql_batch_states(struct sql *s, struct arena *a, struct slice ids, uint32_t by_state[TASK_STATES])
 {
-	size_t len = bytes.len / ID_LEN;
-	struct id *ids = arena_alloc(a, len, sizeof *ids);
-	int rc = ids ? 0 : -ENOMEM;
+	size_t len = ids.len / ID_LEN;
+	struct id *sorted = arena_alloc(a, len, sizeof *sorted);
+	int rc = sorted ? 0 : -ENOMEM;
 
 	memset(by_state, 0, TASK_STATES * sizeof *by_state);
 	if (rc < 0 || len == 0)
 		return rc;
-	memcpy(ids, bytes.data, len * sizeof *ids);
-	qsort(ids, len, sizeof *ids, compare_ids);
-	rc = count_states(s, "SELECT id, state FROM tasks WHERE id = /*pg:ANY*/ (?)", a, ids, &len, by_state);
+	memcpy(sorted, ids.data, len * sizeof *sorted);
+	qsort(sorted, len, sizeof *sorted, compare_ids);
+	rc = count_states(
+		s, "SELECT id, state FROM tasks WHERE id = /*pg:ANY*/ (?)", a, sorted, &len, by_state);
 	if (rc == 0 && len > 0)
-		rc = count_states(s, "SELECT id, state FROM tombstones WHERE id = /*pg:ANY*/ (?)", a, ids,
+		rc = count_states(s, "SELECT id, state FROM tombstones WHERE id = /*pg:ANY*/ (?)", a, sorted,
 			&len, by_state);
 	by_state[TASK_QUEUED] += (uint32_t)len;
 	return rc;
@@ -99,7 +100,7 @@ int sql_batch_seal(struct backend *b, struct arena *a, const struct id *id, cons
 {
 	struct sql *s = sql_of(b);
 	struct slice ids = slice_of(accepted, len * sizeof *accepted);
-	uint32_t by_state[TASK_STATES];
+	uint32_t by_state[TASK_STATES] = {0};
 	bool has_due = false;
 	struct query q;
 	int rc = sql_batch_lock(s, id, 1);

@@ -214,7 +214,7 @@ static int follow_waiting(
 static int take_turn(struct sql *s, struct arena *a, struct sql_end **ends, size_t *len)
 {
 	struct id *ids = arena_alloc(a, *len, sizeof *ids);
-	struct waiting_list list;
+	struct waiting_list list = {0};
 	int rc = ids ? 0 : -ENOMEM;
 
 	if (rc == 0)
@@ -267,7 +267,7 @@ int sql_end_task(struct sql *s, struct arena *a, const struct id *id, enum task_
 	const char *error_type, struct slice message, int64_t now_ms)
 {
 	const struct reason why = {state, error_type, message, now_ms};
-	struct waiting task;
+	struct waiting task = {0};
 	struct sql_end end;
 	bool has_due = false;
 	int rc = load_unfinished(s, a, id, &task);

@@ -200,7 +200,7 @@ int sql_task_cancel(
 	struct backend *b, struct arena *a, const struct id *id, int64_t now_ms, enum store_cancel *out)
 {
 	struct sql *s = sql_of(b);
-	struct store_task t;
+	struct store_task t = {0};
 	bool is_leased = false;
 	int rc = sql_lock_tasks(s, id, 1);
 

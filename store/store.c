@@ -185,12 +185,12 @@ static int start(struct store *s, struct loop *loop)
 int store_new(
 	struct loop *loop, const struct store_options *opt, char *why, size_t why_len, struct store **out)
 {
-	const char *location;
+	const char *location = NULL;
 	const struct backend_type *type = find_backend(opt->url, &location);
 	struct store *s;
 	int rc = store_check(opt->url, why, why_len);
 
-	if (rc < 0)
+	if (rc < 0 || !location)
 		return rc;
 	s = calloc(1, sizeof *s);
 	if (!s)

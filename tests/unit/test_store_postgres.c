@@ -302,11 +302,15 @@ static void a_row_held_by_hand_is_waited_for_and_then_given_up(void **state)
 /* ---- connections that are cut ---- */
 
 /* Passes bytes on in both directions until `left` of those to the server have gone, then cuts both. */
+enum { CONNECTIONS_MAX = 4096 };
+
 struct proxy {
 	pthread_t thread;
 	int listener, port;
 	atomic_long left; /* below 0: never cuts */
 	atomic_bool is_stopping;
+	pthread_t passing[CONNECTIONS_MAX];
+	size_t passing_len;
 };
 
 struct pipes {
@@ -381,14 +385,13 @@ static void *accept_all(void *arg)
 	while (!atomic_load(&p->is_stopping)) {
 		struct pollfd fd = {.fd = p->listener, .events = POLLIN};
 		struct pipes *pipes;
-		pthread_t thread;
 
 		if (poll(&fd, 1, 50) <= 0)
 			continue;
 		pipes = malloc(sizeof *pipes);
 		*pipes = (struct pipes){accept(p->listener, NULL, NULL), connect_server(), p};
-		pthread_create(&thread, NULL, pass_both, pipes);
-		pthread_detach(thread);
+		assert_true(p->passing_len < CONNECTIONS_MAX);
+		pthread_create(&p->passing[p->passing_len++], NULL, pass_both, pipes);
 	}
 	return NULL;
 }
@@ -404,8 +407,9 @@ static void proxy_stop(struct proxy *p)
 {
 	atomic_store(&p->is_stopping, true);
 	pthread_join(p->thread, NULL);
+	while (p->passing_len > 0)
+		pthread_join(p->passing[--p->passing_len], NULL);
 	close(p->listener);
-	usleep(100000); /* the passing threads look every 50 ms */
 }
 
 /* A task with a next step and a delivery, so that many rows go together. */
