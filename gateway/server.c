@@ -487,7 +487,7 @@ int server_start(struct server *s)
 	int rc = guard_listen(s->guard, s->config.options->listen);
 
 	if (rc < 0)
-		log_error("listen_failed", LOG_TEXT("listen", s->config.options->listen), LOG_ERRNO(rc));
+		log_error("listen_failed", LOG_TEXT("address", s->config.options->listen), LOG_ERRNO(rc));
 	else
 		log_info("listening", LOG_TEXT("address", guard_address(s->guard)));
 	return rc;

@@ -32,6 +32,7 @@ static const struct option notifier_table[] = {
 		.type = OPTION_STRING,
 		.offset = offsetof(struct notifier_options, admin),
 		.fallback = "127.0.0.1:8082",
+		.check = service_check_admin,
 		.help = "Where /livez, /readyz and /metrics are answered, host:port; empty: nowhere."},
 	{.name = "webhook",
 		.type = OPTION_SECTION,

@@ -174,6 +174,7 @@ static const struct option section_table[] = {
 		.type = OPTION_STRING,
 		.offset = offsetof(struct processor_section, admin),
 		.fallback = "127.0.0.1:8081",
+		.check = service_check_admin,
 		.help = "Where /livez, /readyz and /metrics are answered; \"\" for nowhere."},
 	{.name = "drain",
 		.type = OPTION_DURATION,

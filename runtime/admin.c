@@ -218,8 +218,10 @@ int admin_new(struct loop *loop, const char *listen, struct health *h, struct ad
 		goto done;
 	a->sweep = loop_timer(loop, on_sweep, a);
 	rc = a->sweep ? listener_new(loop_base(loop), listen, NULL, NULL, &a->listener) : -ENOMEM;
-	if (rc < 0)
+	if (rc < 0) {
+		log_error("listen_failed", LOG_TEXT("address", listen), LOG_ERRNO(rc));
 		goto out;
+	}
 	rc = open_http(a);
 	if (rc < 0)
 		goto out;

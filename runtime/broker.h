@@ -42,6 +42,8 @@ struct broker_options {
 	void *arg;
 };
 
+/* 0, -ENOMEM, -EINVAL (no URL of a broker). Pure. */
+int broker_check_url(const char *url);
 /* 0, -ENOMEM, -EINVAL (the URL). */
 int broker_new(struct loop *loop, const struct broker_options *opt, struct broker **out);
 /* 0 or -EAGAIN (no thread). Starts dialling. Declarations and consumers added before are there when on_state says up. */

@@ -32,6 +32,21 @@ int link_parse_url(struct link *l, const char *url)
 	return 0;
 }
 
+int broker_check_url(const char *url)
+{
+	struct amqp_connection_info info;
+	char *copy = strdup(url);
+	int rc = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	amqp_default_connection_info(&info);
+	if (amqp_parse_url(copy, &info) != AMQP_STATUS_OK)
+		rc = -EINVAL;
+	free(copy);
+	return rc;
+}
+
 static void refuse(struct link *l, const char *what, const char *mend)
 {
 	snprintf(l->why, sizeof l->why, "%s: %s", what, mend);

@@ -1,5 +1,10 @@
 #include "service/options.h"
 
+#include <errno.h>
+#include <stdio.h>
+
+#include "runtime/broker.h"
+#include "runtime/listener.h"
 #include "store/store.h"
 
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
@@ -8,11 +13,36 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 #define DAY (24LL * HOUR)
 #define MIB (1024LL * 1024)
 
+static int check_amqp_url(const void *value, char *why, size_t why_len)
+{
+	int rc = broker_check_url(*(char *const *)value);
+
+	if (rc == -EINVAL)
+		snprintf(why, why_len,
+			"must be amqp://user:password@host:port/vhost, or amqps://; a / and other signs in user, password "
+			"and vhost as %%2F and the like");
+	return rc;
+}
+
+int service_check_admin(const void *value, char *why, size_t why_len)
+{
+	const char *admin = *(char *const *)value;
+	char host[LISTEN_HOST_MAX];
+	unsigned port;
+
+	if (!*admin || listen_parse(admin, host, &port) == 0)
+		return 0;
+	snprintf(why, why_len,
+		"must be host:port, as 127.0.0.1:8081 or [::1]:8081, or :port; empty for nowhere");
+	return -EINVAL;
+}
+
 const struct option amqp_option_table[] = {
 	{.name = "url",
 		.type = OPTION_SECRET,
 		.offset = offsetof(struct amqp_options, url),
 		.fallback = "amqp://guest:guest@127.0.0.1:5672/",
+		.check = check_amqp_url,
 		.help = "amqp:// or amqps:// with user, password, host, port and vhost."},
 	{.name = "consumer_timeout",
 		.type = OPTION_DURATION,

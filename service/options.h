@@ -34,6 +34,9 @@ extern const struct option amqp_option_table[];
 extern const struct option store_option_table[];
 extern const struct option log_option_table[];
 
+/* The check of an `admin` option: an address to listen on, or nothing. */
+int service_check_admin(const void *value, char *why, size_t why_len);
+
 /*
  * The entries of a root table for the shared sections; `root` is the service's options struct, whose first member is
  * `struct service_options shared`.

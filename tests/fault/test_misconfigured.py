@@ -3,6 +3,7 @@ works once it is mended."""
 import json
 import os
 import re
+import socket
 import subprocess
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -10,6 +11,7 @@ import pytest
 
 from lib.paths import ROOT
 from lib.ports import free_port
+from lib.service import run
 from lib.wait import eventually
 
 SERVICES = ("gateway", "processor", "notifier")
@@ -280,3 +282,30 @@ def test_a_broker_that_is_not_there_is_told(make_stack):
     stack = make_stack(f"amqp://guest:guest@127.0.0.1:{port}/").start(ready=False)
     for kind in SERVICES:
         await_word(stack, kind, "broker_down", f"host=127.0.0.1:{port}", "is RabbitMQ running, and is this its address?")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "amqp://u:hunter2@h:99999/", "amqp://u:hunter2@h/a/b", "127.0.0.1"])
+@pytest.mark.parametrize("kind", SERVICES)
+def test_a_url_of_no_broker_is_told_before_anything_starts(kind, url):
+    done = run(kind, env={"POSTBACK_AMQP_URL": url})
+    assert done.returncode == 2
+    assert "POSTBACK_AMQP_URL: must be amqp://" in done.stderr and "hunter2" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["processor", "notifier"])
+def test_an_admin_address_that_is_none_is_told_before_anything_starts(kind):
+    done = run(kind, "--check", env={f"POSTBACK_{kind.upper()}_ADMIN": "nowhere"})
+    assert done.returncode == 2
+    assert f"POSTBACK_{kind.upper()}_ADMIN: must be host:port" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("kind,option", [("gateway", "LISTEN"), ("processor", "ADMIN"), ("notifier", "ADMIN")])
+def test_a_taken_address_is_named(tmp_path, kind, option):
+    config = tmp_path / "postback.yaml"
+    config.write_text(json.dumps({"store": {"url": f"sqlite:{tmp_path}/postback.db"}, "processor": {"handlers": [
+        {"task": "echo", "builtin": "echo"}]}}), encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run(kind, "--config", config, env={f"POSTBACK_{kind.upper()}_{option}": address})
+    assert done.returncode == 1
+    assert f"event=listen_failed address={address} " in done.stderr, done.stderr
