@@ -49,6 +49,7 @@ struct due {
 	struct event *flush_timer;
 	uint64_t version;
 	bool store_is_up, is_asking, is_stopping;
+	bool is_behind; /* the store did not take what became of rows, whose leases may end meanwhile */
 	struct ticket *ended, **ended_tail; /* to be written down */
 	struct ticket *writing;		    /* being written down */
 	void (*drained)(void *arg);
@@ -147,6 +148,13 @@ static void say_disabled(struct due *d, const struct store_endpoint *e)
 	metrics_add(d->service->metrics, NOTIFIER_ENDPOINTS_DISABLED, 1);
 }
 
+/* Nothing is claimed until all has been written down: it could be what was sent already. */
+static void fall_behind(struct due *d)
+{
+	d->is_behind = true;
+	timer_arm(d->flush_timer, RETRY_MS);
+}
+
 static void on_written(int rc, const struct store_endpoint *disabled, size_t disabled_len, void *arg)
 {
 	struct due *d = arg;
@@ -165,7 +173,7 @@ static void on_written(int rc, const struct store_endpoint *disabled, size_t dis
 			d->ended_tail = tail;
 		d->ended = d->writing;
 		d->writing = NULL;
-		timer_arm(d->flush_timer, RETRY_MS);
+		fall_behind(d);
 		return;
 	}
 	for (struct ticket *t = d->writing; t; t = next) {
@@ -174,6 +182,7 @@ static void on_written(int rc, const struct store_endpoint *disabled, size_t dis
 		ticket_free(t);
 	}
 	d->writing = NULL;
+	d->is_behind &= is_more;
 	if (is_more)
 		schedule_flush(d);
 	claim_wanted(d);
@@ -212,7 +221,7 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 	}
 	rc = store_due_end(d->store, d->owner, results, len, on_written, d);
 	if (rc < 0) {
-		timer_arm(d->flush_timer, RETRY_MS);
+		fall_behind(d);
 		return;
 	}
 	d->writing = d->ended;
@@ -275,7 +284,7 @@ static void claim(struct lane *l)
 	size_t room;
 
 	l->is_wanted = true;
-	if (d->is_stopping || !d->store_is_up || l->is_claiming)
+	if (d->is_stopping || !d->store_is_up || d->is_behind || l->is_claiming)
 		return;
 	room = room_of(l);
 	if (room == 0 || store_due_claim(d->store, d->owner, l->channel->name, clock_wall_ms(),
@@ -357,8 +366,11 @@ void due_wake(struct due *d)
 void due_set_store(struct due *d, bool is_up)
 {
 	d->store_is_up = is_up;
-	if (is_up)
-		claim_all(d);
+	if (!is_up)
+		return;
+	if (d->ended)
+		timer_arm(d->flush_timer, 0);
+	claim_all(d);
 }
 
 void due_stop(struct due *d, void (*drained)(void *arg), void *arg)

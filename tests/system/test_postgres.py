@@ -1,12 +1,16 @@
 """All services on a PostgreSQL: several of each at once, each killed under load, the server restarted, killed and frozen."""
 import random
+import threading
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
+from lib.deliveries import metric
 from lib.ledger import Ledger
 from lib.postgres import Postgres
-from lib.receiver import SECRET, Receiver
+from lib.proxy import FaultProxy
+from lib.receiver import SECRET, Receiver, answer
 from lib.wait import eventually
 
 WEBHOOK = {"secrets": [SECRET], "allow": ["127.0.0.0/8"], "schedule": ["0s"] + ["1s"] * 9}
@@ -93,6 +97,37 @@ def test_every_202_has_one_outcome_and_is_delivered_while_the_server_is_restarte
             eventually(lambda task=task: pair.client.status(task)["deliveries"] == delivered, timeout=90,
                        what=f"the delivery of {task} is written down")
         assert len({hook.headers["webhook-id"] for hook in receiver.hooks}) == len(ended)
+
+
+def test_what_was_delivered_while_the_server_was_away_for_longer_than_a_lease_is_not_delivered_again(
+        stack, settings, postgres, database):
+    count, came, go = 4, threading.Semaphore(0), threading.Event()
+
+    def wait(handler):
+        came.release()
+        go.wait(30)
+        answer(200)(handler)
+
+    with Receiver() as receiver, FaultProxy(urlsplit(database).port, is_amqp=False) as proxy:
+        receiver.behave("/hook", wait)
+        stack.start(settings, only=("gateway", "processor"))
+        stack.add("notifier", env={"POSTBACK_STORE_URL": proxy.url(database)})
+        stack.await_ready()
+        tasks = [stack.client.submit("echo", {"n": n}, deliver={"webhook": receiver.url()}) for n in range(count)]
+        for _ in tasks:
+            assert came.acquire(timeout=20)
+        proxy.refuse()
+        proxy.cut()
+        eventually(lambda: "store_down" in stack.notifier.log_text(), what="the notifier has lost its store")
+        go.set()
+        eventually(lambda: metric(stack, "postback_notifier_attempt_seconds_count", channel="webhook") >= count,
+                   what="the receiver has answered")
+        postgres.run(urlsplit(database).path[1:], "UPDATE postback.due SET ready_at = due_at WHERE ready_at IS NOT NULL")
+        proxy.accept()
+        for task in tasks:
+            eventually(lambda task=task: stack.client.status(task)["deliveries"]["delivered"] == 1, timeout=30,
+                       what=f"the delivery of {task} is written down")
+        assert len(receiver.of("/hook")) == count
 
 
 def test_sessions_that_hang_are_left_and_the_work_goes_on(stack, settings, postgres, database):
