@@ -275,7 +275,7 @@ static void lose_over(struct link *l, const struct declaration *d, uint16_t code
 		[BROKER_BINDING] = REFUSAL_BINDING,
 		[BROKER_PERMISSION] = REFUSAL_PUBLISH,
 	};
-	bool is_missing = code == AMQP_NOT_FOUND && d->what.passive;
+	bool is_missing = code == AMQP_NOT_FOUND && d->what.passive && strstr(text, " no ");
 
 	link_lose(l, "cannot %s the %s %s: %s: %s",
 		d->what.kind == BROKER_PERMISSION ? "publish to" : "declare", kind_name(d), d->what.name,

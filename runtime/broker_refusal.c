@@ -31,11 +31,19 @@ static const char *missing_permission(enum refusal_act act, const char *text)
 	return found ? found : "look at the user's permissions (rabbitmqctl list_user_permissions)";
 }
 
+/* While a node starts it does not find what it has either. */
+static const char *missing_thing(const char *text)
+{
+	if (strstr(text, "is down or inaccessible"))
+		return "the node of RabbitMQ that has it starts, or is down; it is tried again by itself";
+	return "it was deleted, or never declared; it is declared again";
+}
+
 const char *refusal_mend(enum refusal_act act, uint16_t code, const char *text)
 {
 	switch (code) {
 	case AMQP_ACCESS_REFUSED: return missing_permission(act, text);
-	case AMQP_NOT_FOUND: return "it was deleted, or never declared; it is declared again";
+	case AMQP_NOT_FOUND: return missing_thing(text);
 	case AMQP_RESOURCE_LOCKED: return "another connection holds it; it ends within two heartbeats";
 	case AMQP_PRECONDITION_FAILED: return "what is there differs: delete it, or use it as it is";
 	default: return "look into RabbitMQ's log";

@@ -117,6 +117,13 @@ class Deployment:
         return [(kind, task, json.loads(result)) for kind, task, result in found]
 
 
+    def count_of_webhook_ids(self):
+        """In the sample receiver's own database."""
+        count = ("import sqlite3; "
+                 "print(sqlite3.connect('consumer.db', timeout=10).execute('SELECT count(*) FROM seen').fetchone()[0])")
+        return int(self.the("consumer").execute("python3", "-c", count))
+
+
 class Gateways:
     """A client that goes from one gateway to the next, as a balancer would. For Ledger."""
 

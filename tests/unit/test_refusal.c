@@ -50,6 +50,14 @@ static void what_is_refused_in_other_words_is_looked_up(void **state)
 		refusal_mend(REFUSAL_CONSUME, AMQP_ACCESS_REFUSED, ON_EXCHANGE), "list_user_permissions"));
 }
 
+static void a_node_that_starts_is_no_missing_queue(void **state)
+{
+	assert_non_null(strstr(
+		refusal_mend(REFUSAL_QUEUE, AMQP_NOT_FOUND,
+			"404 NOT_FOUND - home node 'n' of durable queue 'q' in vhost 'v' is down or inaccessible"),
+		"tried again by itself"));
+}
+
 static void every_code_has_words(void **state)
 {
 	for (int act = 0; act < ACTS; act++) {
@@ -63,6 +71,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_missing_permission_is_named),
 		cmocka_unit_test(what_is_refused_in_other_words_is_looked_up),
+		cmocka_unit_test(a_node_that_starts_is_no_missing_queue),
 		cmocka_unit_test(every_code_has_words),
 	};
 
