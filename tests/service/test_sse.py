@@ -1,4 +1,5 @@
 """Server-sent events: a task's changes as they happen, and a tenant's."""
+import hashlib
 import json
 import re
 import socket
@@ -254,6 +255,34 @@ def test_everything_of_a_tenant_is_told(api, parked):
 def test_a_stream_of_a_tenant_refuses_what_it_does_not_know(api):
     problem(api.client.get("/v1/events?task=-no"), 422, "invalid-field")
     problem(api.client.get("/v1/events?status=dead"), 422, "invalid-field")
+
+
+def test_a_tenant_hears_of_its_own_tasks_alone(stack):
+    keys = {"acme": "key-of-acme", "other": "key-of-other"}
+    stack.start({"gateway": {"auth": {"keys": [
+        {"tenant": tenant, "sha256": hashlib.sha256(key.encode()).hexdigest()} for tenant, key in keys.items()]}}})
+    acme, other = (stack.client_of("gateway", key=key) for key in keys.values())
+    headers = [{"Authorization": f"Bearer {key}"} for key in keys.values()]
+    port = stack.ports["gateway"]
+    with EventStream(port, "/v1/events", headers=headers[0]) as mine, \
+            EventStream(port, "/v1/events", headers=headers[1]) as theirs:
+        mine.await_events(1)
+        theirs.await_events(1)
+        task_id, foreign = acme.submit("echo", 1), other.submit("echo", 2)
+        eventually(lambda: mine.documents() and theirs.documents())
+        assert {document["id"] for document in mine.documents()} == {task_id}
+        assert {document["id"] for document in theirs.documents()} == {foreign}
+    path = f"/v1/tasks/{task_id}/events"
+    problem(other.get(path), 404, "not-found")
+    problem(stack.client.get(path), 401, "unauthorized")
+    problem(stack.client.get(f"{path}?key={keys['acme']}"), 401, "unauthorized")
+    ticket = acme.post("/v1/tickets").json()["ticket"]
+    with EventStream(port, f"{path}?ticket={ticket}") as stream:
+        stream.await_end()
+        assert stream.statuses() == ["succeeded"]
+    problem(stack.client.get(f"/v1/tasks/{foreign}/events?ticket={ticket}"), 404, "not-found")
+    with EventStream(port, f"/v1/events?ticket={ticket}") as stream:
+        stream.await_events(1)
 
 
 # ---- what comes from the broker ----
