@@ -29,7 +29,7 @@ static int read_then_at(struct slice value, const char *field, unsigned depth,
 static int read_text(struct reader *r, struct slice value, const char *field, struct buf *text)
 {
 	if (json_type_of(value) != JSON_STRING)
-		return refuse(r, field, "must be a string");
+		return refuse(r, field, "must be a string, in quotes");
 	if (json_decode_string(value, text) < 0)
 		return refuse(r, field, "too long");
 	return 0;

@@ -19,7 +19,8 @@ static int set_status(struct store_list_query *q, struct slice value, struct fau
 {
 	q->has_state = true;
 	if (task_state_parse(value, &q->state) < 0)
-		return fault_set(fault, PROBLEM_INVALID_FIELD, "status", "not a status");
+		return fault_set(fault, PROBLEM_INVALID_FIELD, "status",
+			"not one of scheduled, queued, running, succeeded, failed, canceled and dead");
 	return 0;
 }
 
@@ -49,7 +50,7 @@ static int set_cursor(struct store_list_query *q, struct slice value, struct fau
 {
 	return id_parse(value, &q->before) == 0
 		       ? 0
-		       : fault_set(fault, PROBLEM_INVALID_FIELD, "cursor", "not a cursor");
+		       : fault_set(fault, PROBLEM_INVALID_FIELD, "cursor", "not the `next` of a page before");
 }
 
 static const struct {

@@ -67,13 +67,13 @@ static int set_endpoint(struct store_replay *r, struct slice value, struct fault
 static const struct {
 	const char *name;
 	int (*set)(struct store_replay *r, struct slice value, struct fault *fault);
-	bool is_needed;
+	const char *needed; /* what has to be said; NULL: may be left out */
 } parameters[] = {
-	{"status", set_status, true},
-	{"since", set_since, false},
-	{"until", set_until, false},
-	{"channel", set_channel, false},
-	{"endpoint", set_endpoint, false},
+	{"status", set_status, "dead"},
+	{"since", set_since, NULL},
+	{"until", set_until, NULL},
+	{"channel", set_channel, NULL},
+	{"endpoint", set_endpoint, NULL},
 };
 #define PARAMETERS (sizeof parameters / sizeof parameters[0])
 
@@ -102,9 +102,9 @@ int replay_read_query(const struct call_param *params, size_t len, int64_t now_m
 	for (size_t i = 0; i < len && rc == 0; i++)
 		rc = set_parameter(out, &params[i], given, fault);
 	for (size_t i = 0; i < PARAMETERS && rc == 0; i++)
-		if (parameters[i].is_needed && !given[i])
+		if (parameters[i].needed && !given[i])
 			rc = fault_set(fault, PROBLEM_INVALID_FIELD, parameters[i].name,
-				"%s is missing: say which are meant", parameters[i].name);
+				"has to be said: %s=%s", parameters[i].name, parameters[i].needed);
 	return rc;
 }
 

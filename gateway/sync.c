@@ -104,7 +104,7 @@ static const struct {
 } ends[] = {
 	[INLINE_REPLIED] = {"replied", PROBLEM_INTERNAL, ANSWER_KEEP, ""},
 	[INLINE_NO_QUEUE] = {"no_processor", PROBLEM_NO_PROCESSOR, ANSWER_RELEASE,
-		"no processor runs this task just now"},
+		"no processor that runs this task is connected: start one"},
 	[INLINE_FULL] = {"full", PROBLEM_BUSY, ANSWER_RELEASE,
 		"the queue of this task takes no more just now"},
 	[INLINE_AWAY] = {"away", PROBLEM_BROKER_UNAVAILABLE, ANSWER_RELEASE,

@@ -144,3 +144,25 @@ def test_every_page_is_in_the_index():
     for page in ROOT.glob("docs/*.md"):
         if page.name != "README.md" and not page.name.endswith(".in.md"):
             assert f"({page.name})" in index, page.name
+
+
+def plain(value):
+    """A default as the tables of options write it: "8 MiB" as 8MiB, "2 min" as 2m, "10,000" as 10000."""
+    return {"none": "0"}.get(value, value.replace(",", "").replace(" min", "m").replace(" ", ""))
+
+
+def test_the_limits_of_the_page_are_the_defaults():
+    section = text_of("docs/configuration.md").split("## gateway.limits\n")[1].split("\n## ")[0]
+    defaults = dict(re.findall(r"^\| `(\w+)` \|[^|]+\| `([^`]+)` \|", section, re.MULTILINE))
+    rows = re.findall(r"^\| `gateway\.limits\.(\w+)`(?:, `(\w+)`)?[^|]*\| ([^|]+) \|", API, re.MULTILINE)
+    told = {}
+    for first, second, values in rows:
+        told |= dict(zip(filter(None, (first, second)), map(plain, re.split(r",\s", values))))
+    assert len(told) > 10
+    same(set(told.items()), {(name, value) for name, value in defaults.items() if name in told})
+
+
+def test_the_links_of_the_status_document_are_documented():
+    links = re.search(r"^\| `links` \| (.+) \|$", API, re.MULTILINE).group(1)
+    renders = text_of("service/status.c").split("void status_render_links(")[1].split("\n}\n")[0]
+    same(set(re.findall(r"`(\w+)`", links)), set(re.findall(r'link_to\(out, "(\w+)"', renders)))
