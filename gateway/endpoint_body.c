@@ -83,7 +83,8 @@ static int add_pattern(struct reader *r, struct slice value, const char *field)
 	if (tasks->len > 0)
 		buf_append_byte(tasks, ',');
 	rc = read_text(r, value, field, tasks);
-	if (rc == 0 && !is_pattern(slice_of(tasks->data + start, tasks->len - start)))
+	if (rc == 0 &&
+		(tasks->len == start || !is_pattern(slice_of(tasks->data + start, tasks->len - start))))
 		return refuse(r, field, "must be a task name, or the beginning of one and a *");
 	return rc;
 }
