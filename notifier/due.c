@@ -13,7 +13,8 @@
 /* Rows are looked for this often when nobody wakes the loop: gateways of other processes insert them too. */
 enum { LOOK_EVERY_MS = 100, RETRY_MS = 500 };
 
-static const struct channel *const channels[] = {&channel_task, &channel_email, &channel_sms, &channel_webhook};
+static const struct channel *const channels[] = {
+	&channel_task, &channel_email, &channel_sms, &channel_webhook};
 #define CHANNELS (sizeof channels / sizeof *channels)
 
 /* A channel with what is claimed for it: each claims for itself, so that the rows of one never wait for another's. */
