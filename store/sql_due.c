@@ -388,6 +388,7 @@ struct held {
 	uint32_t ordinal;
 	uint32_t made; /* attempts, ever */
 	struct id endpoint;
+	bool is_over; /* a result of it has been written */
 };
 
 /* Those that `owner` still has. */
@@ -402,7 +403,7 @@ static int compare_held(const void *a, const void *b)
 	return memcmp(((const struct held *)a)->row.bytes, ((const struct held *)b)->row.bytes, ID_LEN);
 }
 
-static const struct held *find_held(const struct held_list *l, const struct id *row)
+static struct held *find_held(const struct held_list *l, const struct id *row)
 {
 	return bsearch(&(struct held){.row = *row}, l->items, l->len, sizeof *l->items, compare_held);
 }
@@ -609,10 +610,13 @@ int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct
 
 	*disabled = (struct backend_endpoints){0};
 	for (size_t i = 0; i < len && rc == 0; i++) {
-		const struct held *h = find_held(&list, &results[i].row);
+		struct held *h = find_held(&list, &results[i].row);
 
-		if (h)
-			rc = end_held(s, a, h, &results[i], disabled);
+		/* Who was late may have claimed the same once more: of two results one counts. */
+		if (!h || h->is_over)
+			continue;
+		h->is_over = true;
+		rc = end_held(s, a, h, &results[i], disabled);
 	}
 	return rc;
 }

@@ -849,6 +849,42 @@ static void what_is_claimed_has_the_endpoint_as_it_is_then(void **state)
 	assert_false(slice_is_set(due->old_secret));
 }
 
+/* A notifier whose lease ended while it sent may have claimed the row once more itself. */
+static void of_two_results_of_a_row_one_counts(void **state)
+{
+	struct fixture *f = *state;
+	struct store_due_result both[2];
+	const struct store_due *due;
+	struct id task;
+
+	added(f, "", 0);
+	task = succeed(f, NULL, T0);
+	assert_int_equal(claim(f, T0, &due), 1);
+	both[0] = both[1] = (struct store_due_result){.row = due->row, .how = STORE_DUE_DONE, .at_ms = T0};
+	assert_int_equal(end_due(f, 1, both, 2), 0);
+	assert_int_equal(task_now(f, &task)->deliveries_pending, 0);
+	assert_int_equal(task_now(f, &task)->deliveries_delivered, 1);
+}
+
+/* Whoever was not told whether it was rotated says it once more; the secret that receivers know must not go by that. */
+static void a_secret_that_is_given_twice_is_rotated_once(void **state)
+{
+	struct fixture *f = *state;
+	struct id id = added(f, "", 0);
+	const struct store_due *due;
+
+	rotate(f, &id, "whsec_two", T0 + 10, T0);
+	rotate(f, &id, "whsec_two", T0 + 20, T0 + 5);
+	succeed(f, NULL, T0);
+	assert_int_equal(claim(f, T0 + 5, &due), 1);
+	assert_true(slice_is_text(due->secret, "whsec_two"));
+	assert_true(slice_is_text(due->old_secret, "whsec_one"));
+	end_row(f, &(struct store_due_result){
+			   .row = due->row, .how = STORE_DUE_AGAIN, .at_ms = T0, .again_at_ms = T0 + 10});
+	assert_int_equal(claim(f, T0 + 10, &due), 1);
+	assert_false(slice_is_set(due->old_secret));
+}
+
 static void on_claimed(int rc, const struct store_due *due, size_t len, int64_t next_due_ms, void *arg)
 {
 	struct told *t = arg;
@@ -1081,6 +1117,8 @@ int conformance_run_deliveries(void)
 		TEST(another_tenants_outcome_is_none_of_an_endpoints),
 		TEST(outcomes_of_many_tenants_in_one_batch_go_to_their_own_endpoints),
 		TEST(what_is_claimed_has_the_endpoint_as_it_is_then),
+		TEST(a_secret_that_is_given_twice_is_rotated_once),
+		TEST(of_two_results_of_a_row_one_counts),
 		TEST(many_who_claim_at_once_each_have_the_endpoint),
 		TEST(what_waits_for_an_endpoint_that_goes_ends_at_once),
 		TEST(what_is_under_way_to_an_endpoint_that_goes_is_not_tried_again),
