@@ -1,12 +1,17 @@
 """The harness itself: what the other tests lean on."""
+import os
+import signal
 import socket
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pika
 import pytest
 
 from lib.amqp import Amqp
+from lib.paths import RABBITMQ
 from lib.ports import free_port, is_open
 from lib.proxy import DOWN, UP, FaultProxy, _Units
 from lib.raw import RawConnection, exchange
@@ -297,3 +302,24 @@ def test_raw_http_reads_lengths_chunks_and_closes():
             raw.send("GET / HTTP/1.1\r\n\r\n")
             assert raw.response()[2] == b"abc"
             assert raw.is_closed()
+
+
+def runs(pid):
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except OSError:
+        return False
+
+
+def test_a_broker_whose_starter_is_killed_half_way_ends_with_its_companion(tmp_path):
+    companion = subprocess.Popen(["sleep", "600"])
+    starter = subprocess.Popen([RABBITMQ, "start", tmp_path, "--with", str(companion.pid)], start_new_session=True)
+    pid_file = tmp_path / "server.pid"
+    pid = eventually(lambda: pid_file.exists() and int((pid_file.read_text().split() or [0])[0]), what="it is launched")
+    os.killpg(starter.pid, signal.SIGKILL)
+    starter.wait()
+    assert runs(pid)
+    companion.kill()
+    companion.wait()
+    eventually(lambda: not runs(pid), timeout=60, what="the broker ends")
+    eventually(lambda: not (tmp_path / "watch.pid").exists(), what="nothing is left running")
