@@ -64,6 +64,7 @@ static void follower_free(struct live_follower *f)
 
 	LIST_REMOVE(f, link);
 	f->live->followers_len--;
+	f->live->tenants_len -= !w;
 	live_shard_unref(f->live, f->shard);
 	free(f->tenant);
 	free(f->task);
@@ -283,6 +284,14 @@ static void want_whole(struct live *l, struct watched *w, const struct store_tas
 	live_want(w, LIVE_READ_WHOLE);
 }
 
+/* Others in its shard are followed, but not this one. */
+static bool is_of_nobody(struct live *l, struct slice bytes)
+{
+	struct id id;
+
+	return l->tenants_len == 0 && live_event_id(bytes, &id) && !live_find(l, &id);
+}
+
 void live_on_event(struct live *l, struct slice bytes)
 {
 	struct decode_error error;
@@ -290,10 +299,10 @@ void live_on_event(struct live *l, struct slice bytes)
 	struct store_task task;
 	struct watched *w;
 
-	if (live_event_decode(bytes, &e, &error) < 0)
+	l->stats.events++;
+	if (is_of_nobody(l, bytes) || live_event_decode(bytes, &e, &error) < 0)
 		return;
 	live_event_to_task(&e, &task);
-	l->stats.events++;
 	w = live_find(l, &task.id);
 	if (w) {
 		w->heard = larger(w->heard, task.rev);
@@ -496,6 +505,7 @@ int live_follow_tenant(struct live *l, struct slice tenant, struct slice task, l
 	f->tenant = copy(tenant);
 	f->task = slice_is_set(task) ? copy(task) : NULL;
 	LIST_INSERT_HEAD(&l->shards[shard].tenants, f, link);
+	l->tenants_len++;
 	if (!f->tenant || (slice_is_set(task) && !f->task)) {
 		live_unfollow(f);
 		return -ENOMEM;

@@ -98,7 +98,7 @@ struct live {
 	struct live_config config;
 	struct event *tick;
 	struct event *holds_timer, *start_timer;
-	size_t followers_len;
+	size_t followers_len, tenants_len;   /* of tasks and tenants together; of tenants */
 	struct recent recents[LIVE_RECENTS]; /* told to those who follow tenants */
 	struct watched_list all;
 	struct watched_list holds; /* by the time that they end */

@@ -88,6 +88,20 @@ int live_event_decode(struct slice bytes, struct live_event *out, struct decode_
 	return rc;
 }
 
+bool live_event_id(struct slice bytes, struct id *out)
+{
+	static const uint8_t key[] = {0xa2, 'i', 'd', 0xc4, ID_LEN};
+	enum wire_kind kind = WIRE_SCALAR;
+	uint32_t pairs;
+	size_t head = bytes.len > sizeof key + ID_LEN ? wire_open(bytes, &kind, &pairs) : 0;
+
+	if (kind != WIRE_MAP || bytes.len < head + sizeof key + ID_LEN ||
+		memcmp(bytes.data + head, key, sizeof key) != 0)
+		return false;
+	memcpy(out->bytes, bytes.data + head + sizeof key, ID_LEN);
+	return true;
+}
+
 /* ---- marks ---- */
 
 int live_mark_append(const struct live_mark *m, struct buf *out)

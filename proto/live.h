@@ -62,6 +62,12 @@ int live_event_encode(const struct live_event *e, struct buf *out);
 /* As request_decode; a state not known here is -ENOMSG. */
 int live_event_decode(struct slice bytes, struct live_event *out, struct decode_error *error);
 
+/*
+ * The id of an event that has it first, as our own encoder writes it, without a look at the rest: most events are of tasks
+ * that nobody follows here. False: decode it to know.
+ */
+bool live_event_id(struct slice bytes, struct id *out);
+
 /* Appends a mark to what becomes live_message.marks. 0 or the buffer's error. */
 int live_mark_append(const struct live_mark *m, struct buf *out);
 /* False when there are not so many. */

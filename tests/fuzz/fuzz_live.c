@@ -21,6 +21,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	for (size_t i = 0; live_mark_at(m.marks, i, &mark); i++)
 		fuzz_require(i < LIVE_MARKS_MAX);
 	for (size_t at = 0; live_next_event(m.events, &at, &event);) {
+		struct live_event e;
+		struct id id;
+
+		if (live_event_id(event, &id) && live_event_decode(event, &e, &error) == 0)
+			fuzz_require(id_is_equal(&id, &e.id));
 		rc = live_event_round_trip(event);
 		fuzz_require(rc == 0 || rc == -EBADMSG || rc == -ENOMSG);
 	}

@@ -89,6 +89,28 @@ static void an_event_survives_the_wire(void **state)
 	buf_done(&out);
 }
 
+static void the_id_is_found_without_the_rest(void **state)
+{
+	struct live_event e = whole_event();
+	struct buf out = encoded(encode_event);
+	struct id id;
+
+	assert_true(live_event_id(buf_slice(&out), &id));
+	assert_true(id_is_equal(&id, &e.id));
+	for (size_t len = 0; len < 24; len++) {
+		uint8_t *copy = malloc(len ? len : 1);
+
+		assert_non_null(copy);
+		memcpy(copy, out.data, len);
+		assert_int_equal(live_event_id(slice_of(copy, len), &id), len >= 24);
+		free(copy);
+	}
+	out.data[out.data[0] == 0xde ? 4 : 2] = 'x';
+	assert_false(live_event_id(buf_slice(&out), &id));
+	assert_false(live_event_id(slice_text("\xc4\x10 an id is not the first one here"), &id));
+	buf_done(&out);
+}
+
 static void every_state_survives_the_wire(void **state)
 {
 	for (int i = 0; i < TASK_STATES; i++) {
@@ -243,6 +265,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_event_survives_the_wire),
+		cmocka_unit_test(the_id_is_found_without_the_rest),
 		cmocka_unit_test(every_state_survives_the_wire),
 		cmocka_unit_test(a_message_has_its_marks_and_events_in_order),
 		cmocka_unit_test(a_message_may_be_without_events),
