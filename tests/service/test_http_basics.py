@@ -87,7 +87,7 @@ def test_a_literal_wins_over_a_name_and_no_name_is_a_reserved_word(probe):
     assert probe.json("POST", "/users/you")["name"] == "you"
     assert probe.json("PUT", "/anything")["name"] == "anything"
     is_problem(probe.ask("PUT", "/livez"), 405, "method-not-allowed")
-    is_problem(probe.ask("PUT", "/docs"), 404, "not-found")
+    is_problem(probe.ask("PUT", "/docs/more"), 404, "not-found")
 
 
 def test_http_1_0(probe):
