@@ -8,7 +8,7 @@
 #include "gateway/own_queue.h"
 #include "runtime/clock.h"
 
-enum { LINGER_MS = 30000, LOG_EVERY_MS = 10000 };
+enum { LINGER_MS = 30000, TIDY_MS = 1000, LOG_EVERY_MS = 10000 };
 
 unsigned live_shard_of(struct slice of)
 {
@@ -42,8 +42,9 @@ void live_shard_unref(struct live *l, unsigned shard)
 	if (--s->refs > 0)
 		return;
 	s->idle_since_ms = clock_mono_ms();
+	/* Not when it can be let go: whoever follows a task meanwhile relies on the tick. */
 	if (!evtimer_pending(l->tick, NULL))
-		timer_arm(l->tick, LINGER_MS);
+		timer_arm(l->tick, TIDY_MS);
 }
 
 static bool unbind(struct live *l, unsigned shard)

@@ -1,7 +1,9 @@
 """Requests that no honest client sends: each gets a clear answer, and the next request works."""
+import contextlib
 import json
 import select
 import socket
+import threading
 import time
 
 import pytest
@@ -228,6 +230,23 @@ def test_garbage_behind_a_request_that_waits(probe):
         is_problem(connection.response(), 400, "bad-request")
         assert connection.is_closed()
     assert probe.is_well()
+
+
+def test_much_behind_the_last_request_does_not_reset_its_answer(probe):
+    with probe.connect() as connection:
+        connection.send(request("POST", "/v1/hold", {"Connection": "close"}))
+        eventually(lambda: probe.count()["held"] == 1)
+        connection.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while connection.socket.send(b"x" * 65536):
+                pass
+        connection.socket.settimeout(10)
+        sender = threading.Thread(target=connection.send, args=(b"x" * 8_000_000,))
+        sender.start()
+        probe.ask("POST", "/v1/release")
+        sender.join()
+        assert connection.response()[2] == b'"held"'
+        assert connection.is_closed()
 
 
 def test_a_client_that_leaves_is_noticed_while_its_call_waits(probe):

@@ -601,6 +601,24 @@ static void a_shard_that_nobody_follows_is_let_go_after_a_while(void **state)
 	ear_done(&e);
 }
 
+static void whoever_follows_after_others_have_left_is_looked_after_at_once(void **state)
+{
+	struct rig *r = *state;
+	struct id id = fresh_id(r);
+	struct timeval at, now;
+	struct ear left, e;
+
+	follow_tenant(r, NULL, &left);
+	live_unfollow(left.follower);
+	left.follower = NULL;
+	follow(r, &id, 0, &e);
+	evutil_gettimeofday(&now, NULL);
+	assert_true(evtimer_pending(r->live->tick, &at));
+	assert_in_range(at.tv_sec - now.tv_sec, 0, 2);
+	ear_done(&left);
+	ear_done(&e);
+}
+
 static void what_is_no_event_is_let_go(void **state)
 {
 	struct rig *r = *state;
@@ -641,6 +659,7 @@ int main(void)
 		TEST(a_tenant_hears_of_its_tasks_and_of_no_others),
 		TEST(a_tenant_hears_whole_documents_too),
 		TEST(a_tenant_is_told_where_something_may_be_missing),
+		TEST(whoever_follows_after_others_have_left_is_looked_after_at_once),
 		TEST(a_shard_that_nobody_follows_is_let_go_after_a_while),
 		TEST(what_is_no_event_is_let_go),
 	};
