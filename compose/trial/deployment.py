@@ -140,6 +140,12 @@ class Gateways:
                 client = Client(f"http://127.0.0.1:{container.port(8080)}", timeout=10)
                 self.clients[number:number + 1] = [client]
 
+    def await_ready(self):
+        """Docker calls a container healthy until several looks in a row have failed."""
+        for client in self.clients:
+            eventually(lambda at=client: at.get("/readyz").status_code == 200, timeout=HEALTHY_TIMEOUT_S, every=0.2,
+                       what=f"{client.base} is ready")
+
     def _next(self):
         self._turn += 1
         return self.clients[self._turn % len(self.clients)]
