@@ -71,6 +71,7 @@ static void take_next_of_each(struct query *q)
 	stick(q, q->s->driver->bind_blob(q->s, q->statement, 1, slice_of(q->each->bytes, ID_LEN)));
 	q->each++;
 	q->each_len--;
+	q->each_at++;
 }
 
 int query_next(struct query *q)
@@ -150,6 +151,11 @@ struct id row_id(const struct query *q, int column)
 	if (bytes.len == ID_LEN)
 		memcpy(id.bytes, bytes.data, ID_LEN);
 	return id;
+}
+
+int sql_compare_ids(const void *a, const void *b)
+{
+	return memcmp(((const struct id *)a)->bytes, ((const struct id *)b)->bytes, ID_LEN);
 }
 
 int sql_run(struct sql *s, const char *text)

@@ -46,6 +46,7 @@ struct query {
 	int bound;
 	const struct id *each; /* ids whose turn has not come */
 	size_t each_len;
+	size_t each_at; /* whose turn it is */
 };
 
 /* Codes are those of a backend, with `why` written. */
@@ -104,6 +105,9 @@ struct id row_id(const struct query *q, int column); /* zero when NULL or not 16
 /* Borrows: until the next query_next. */
 struct slice row_slice(const struct query *q, int column);
 struct slice row_copy(const struct query *q, int column, struct arena *a);
+
+/* Of struct id, for qsort and bsearch. */
+int sql_compare_ids(const void *a, const void *b);
 
 /* A statement without parameters and rows. */
 int sql_run(struct sql *s, const char *text);

@@ -19,11 +19,6 @@ int sql_batch_insert(struct backend *b, const struct id *id, struct slice tenant
 
 /* ---- states of its items ---- */
 
-static int compare_ids(const void *a, const void *b)
-{
-	return memcmp(((const struct id *)a)->bytes, ((const struct id *)b)->bytes, ID_LEN);
-}
-
 /* Adds what the statement finds of these; those are taken off the list. */
 static int count_states(struct sql *s, const char *text, struct arena *a, struct id *ids, size_t *len,
 	uint32_t by_state[TASK_STATES])
@@ -40,7 +35,7 @@ static int count_states(struct sql *s, const char *text, struct arena *a, struct
 	query_each(&q, ids, *len);
 	while ((rc = query_next(&q)) == 1) {
 		const struct id id = row_id(&q, 0),
-				*found = bsearch(&id, ids, *len, sizeof *ids, compare_ids);
+				*found = bsearch(&id, ids, *len, sizeof *ids, sql_compare_ids);
 
 		is_found[found - ids] = true;
 		by_state[row_int(&q, 1)]++;
@@ -63,7 +58,7 @@ int sql_batch_states(struct sql *s, struct arena *a, struct slice ids, uint32_t 
 	if (rc < 0 || len == 0)
 		return rc;
 	memcpy(sorted, ids.data, len * sizeof *sorted);
-	qsort(sorted, len, sizeof *sorted, compare_ids);
+	qsort(sorted, len, sizeof *sorted, sql_compare_ids);
 	rc = count_states(
 		s, "SELECT id, state FROM tasks WHERE id = /*pg:ANY*/ (?)", a, sorted, &len, by_state);
 	if (rc == 0 && len > 0)
@@ -132,7 +127,7 @@ struct item {
 
 static int compare_items(const void *a, const void *b)
 {
-	return compare_ids(&((const struct item *)a)->batch, &((const struct item *)b)->batch);
+	return sql_compare_ids(&((const struct item *)a)->batch, &((const struct item *)b)->batch);
 }
 
 static bool has_item(struct slice ids, const struct id *item)

@@ -73,18 +73,24 @@ static void places_add(struct places *p, struct store_task *task)
 	p->items[p->len++] = (struct place){task->id, task};
 }
 
-static void places_sort(struct places *p)
+/* Where each id has its turn, rows come in the order of the ids, and nothing has to be found again. */
+static void places_sort(struct places *p, const struct sql *s)
 {
-	qsort(p->items, p->len, sizeof *p->items, compare_places);
+	if (s->driver->bind_ids)
+		qsort(p->items, p->len, sizeof *p->items, compare_places);
 	for (size_t i = 0; i < p->len; i++)
 		p->ids[i] = p->items[i].id;
 }
 
-/* The first of those with this id; the others follow. */
-static struct place *places_find(const struct places *p, const struct id *id)
+/* The first of those that the row is for; others with its id follow. */
+static struct place *places_find(const struct places *p, const struct query *q)
 {
-	const struct place key = {.id = *id};
-	struct place *found = bsearch(&key, p->items, p->len, sizeof *p->items, compare_places);
+	const struct place key = {.id = row_id(q, 0)};
+	struct place *found;
+
+	if (!q->s->driver->bind_ids)
+		return &p->items[q->each_at];
+	found = bsearch(&key, p->items, p->len, sizeof *p->items, compare_places);
 
 	while (found && found > p->items && compare_places(found - 1, &key) == 0)
 		found--;
@@ -95,13 +101,12 @@ static struct place *places_find(const struct places *p, const struct id *id)
 static void put(const struct places *p, const struct query *q, struct arena *a,
 	void (*read)(const struct query *q, struct arena *a, struct store_task *t))
 {
-	const struct id id = row_id(q, 0);
-	struct place *at = places_find(p, &id), *first = at;
+	struct place *at = places_find(p, q), *first = at;
 
-	if (!at || at->task->presence == STORE_PRESENT)
+	if (at->task->presence == STORE_PRESENT)
 		return;
 	read(q, a, at->task);
-	while (++at < p->items + p->len && id_is_equal(&at->id, &id))
+	while (++at < p->items + p->len && id_is_equal(&at->id, &first->id))
 		*at->task = *first->task;
 }
 
@@ -127,29 +132,44 @@ static void read_tombstone(const struct query *q, struct arena *a, struct store_
 	t->state = (enum task_state)row_int(q, 2);
 }
 
+static bool is_any_absent(const struct store_task *tasks, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (tasks[i].presence == STORE_ABSENT)
+			return true;
+	return false;
+}
+
+static int load_tombstones(struct sql *s, struct arena *a, struct store_task *tasks, size_t len)
+{
+	struct places p;
+	int rc = places_init(&p, a, len);
+
+	for (size_t i = 0; i < len && rc == 0; i++)
+		if (tasks[i].presence == STORE_ABSENT)
+			places_add(&p, &tasks[i]);
+	if (rc < 0)
+		return rc;
+	places_sort(&p, s);
+	return read_all(s, a, "SELECT id, tenant, state FROM tombstones WHERE id = /*pg:ANY*/ (?)", &p,
+		read_tombstone);
+}
+
 static int load_rows(struct sql *s, struct arena *a, const struct id *ids, size_t len, struct store_task *out)
 {
-	struct places all, left;
-	int rc = places_init(&all, a, len);
+	struct places p;
+	int rc = places_init(&p, a, len);
 
-	if (rc == 0)
-		rc = places_init(&left, a, len);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < len; i++) {
 		out[i] = (struct store_task){.presence = STORE_ABSENT, .id = ids[i]};
-		places_add(&all, &out[i]);
+		places_add(&p, &out[i]);
 	}
-	places_sort(&all);
+	places_sort(&p, s);
 	rc = read_all(
-		s, a, "SELECT " SQL_TASK_COLUMNS "FROM tasks WHERE id = /*pg:ANY*/ (?)", &all, sql_task_read);
-	for (size_t i = 0; i < len; i++)
-		if (out[i].presence == STORE_ABSENT)
-			places_add(&left, &out[i]);
-	places_sort(&left);
-	return rc < 0 ? rc
-		      : read_all(s, a, "SELECT id, tenant, state FROM tombstones WHERE id = /*pg:ANY*/ (?)",
-				&left, read_tombstone);
+		s, a, "SELECT " SQL_TASK_COLUMNS "FROM tasks WHERE id = /*pg:ANY*/ (?)", &p, sql_task_read);
+	return rc < 0 || !is_any_absent(out, len) ? rc : load_tombstones(s, a, out, len);
 }
 
 /* ---- bodies ---- */
@@ -190,16 +210,15 @@ static int load_bodies(struct sql *s, struct arena *a, const char *text, struct 
 			places_add(&p, &tasks[i]);
 	if (rc < 0 || p.len == 0)
 		return rc;
-	places_sort(&p);
+	places_sort(&p, s);
 	query_init(&q, s, text);
 	query_each(&q, p.ids, p.len);
 	while ((rc = query_next(&q)) == 1) {
-		const struct id id = row_id(&q, 0);
-		struct place *at = places_find(&p, &id);
+		struct place *at = places_find(&p, &q), *first = at;
 		struct slice body =
 			slice_is_set(*body_of(at->task)) ? *body_of(at->task) : row_copy(&q, 1, a);
 
-		for (; at < p.items + p.len && id_is_equal(&at->id, &id); at++)
+		for (; at < p.items + p.len && id_is_equal(&at->id, &first->id); at++)
 			*body_of(at->task) = body;
 	}
 	return rc;
@@ -246,11 +265,6 @@ int sql_task_changed(struct sql *s, const struct id *id)
 	return 0;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	return memcmp(((const struct id *)a)->bytes, ((const struct id *)b)->bytes, ID_LEN);
-}
-
 /*
  * A row that was changed `times` in ways that only the database knows. Those changes are told in one with the last that is
  * known: whoever waits for each by itself would wait in vain.
@@ -280,7 +294,7 @@ int sql_changes_read(struct backend *b)
 	uint32_t times = 0;
 	int rc;
 
-	qsort(c->unread, c->unread_len, sizeof *c->unread, compare_ids);
+	qsort(c->unread, c->unread_len, sizeof *c->unread, sql_compare_ids);
 	rc = tasks ? sql_tasks_load(sql_of(b), &c->arena, c->unread, c->unread_len, 0, tasks) : -ENOMEM;
 	for (size_t i = 0; i < c->unread_len && rc == 0; i++) {
 		times++;

@@ -301,9 +301,9 @@ static void a_row_held_by_hand_is_waited_for_and_then_given_up(void **state)
 
 /* ---- connections that are cut ---- */
 
-/* Passes bytes on in both directions until `left` of those to the server have gone, then cuts both. */
 enum { CONNECTIONS_MAX = 4096 };
 
+/* Passes bytes on in both directions until `left` of those to the server have gone, then cuts both. */
 struct proxy {
 	pthread_t thread;
 	int listener, port;
