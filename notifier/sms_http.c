@@ -30,6 +30,26 @@ static bool has_fixed_origin(const char *url)
 	       !memchr(url, '{', (size_t)(host - url));
 }
 
+/* Whoever calls it would take such a part for a step up the path, out of what is configured. */
+static bool has_dots(struct slice url)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i <= url.len; i++) {
+		struct slice part;
+
+		if (i < url.len && !strchr("/?#", url.data[i]))
+			continue;
+		part = slice_of(url.data + from, i - from);
+		if (slice_is_text(part, ".") || slice_is_text(part, ".."))
+			return true;
+		if (i < url.len && url.data[i] != '/')
+			break;
+		from = i + 1;
+	}
+	return false;
+}
+
 static int check_url(const char *url, char *why, size_t why_len)
 {
 	const struct template_source empty = {0};
@@ -45,8 +65,8 @@ static int check_url(const char *url, char *why, size_t why_len)
 		what = "too long";
 	else if (!has_fixed_origin(url))
 		what = "must be an absolute http or https URL, without placeholders before its path";
-	else
-		url_check(buf_slice(&sample), &what);
+	else if (url_check(buf_slice(&sample), &what) == 0 && has_dots(buf_slice(&sample)))
+		what = "must have no . or .. in its path";
 	if (what) {
 		snprintf(why, why_len, "url: %s", what);
 		rc = -EINVAL;
@@ -132,6 +152,8 @@ static int fill(const struct sms_options *o, const struct template_source *sourc
 	int rc = template_render(slice_text(o->url), TEMPLATE_URL, source, &out->url);
 
 	out->method = sms_method_name(o->method);
+	if (rc == 0 && has_dots(buf_slice(&out->url)))
+		rc = -EINVAL;
 	if (rc == 0 && o->method != SMS_GET)
 		rc = template_render(slice_text(o->body), formats[o->body_format].kind, source, &out->body);
 	return rc < 0 ? rc : add_headers(o, source, out);

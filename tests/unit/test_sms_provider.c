@@ -121,6 +121,29 @@ static void http_is_asked_as_the_templates_say(void **state)
 	expect(&o, &m, "GET", "https://x/%2B4915112345678/echo?n=2&d=an-id", get, "");
 }
 
+static void no_value_leads_out_of_the_path(void **state)
+{
+	static char in_path[] = "https://x/{text}/send?t={text}", in_query[] = "https://x/send?/{text}/t";
+	static const char *const steps[] = {".", ".."};
+
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+		struct sms_options o = options_of(SMS_HTTP);
+		struct sms_message m = message_of(steps[i], SMS_GSM);
+		struct sms_request r;
+
+		o.url = in_path;
+		assert_int_equal(sms_provider_build(&o, &m, &r), -EINVAL);
+		sms_request_done(&r);
+		o.url = in_query;
+		assert_int_equal(sms_provider_build(&o, &m, &r), 0);
+		sms_request_done(&r);
+		m.text = slice_text("...");
+		o.url = in_path;
+		assert_int_equal(sms_provider_build(&o, &m, &r), 0);
+		sms_request_done(&r);
+	}
+}
+
 static void what_is_too_large_is_told(void **state)
 {
 	static char long_text[SMS_REQUEST_BODY_MAX + 1];
@@ -254,6 +277,7 @@ static void urls_hold_no_placeholder_before_their_path(void **state)
 		{"/x", -EINVAL},
 		{"ftp://x/", -EINVAL},
 		{"https:x/://", -EINVAL},
+		{"https://x/../{to}", -EINVAL},
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -274,6 +298,7 @@ int main(void)
 		cmocka_unit_test(kannel_is_asked_by_headers_and_gets_the_text_alone),
 		cmocka_unit_test(twilio_is_asked_by_a_form),
 		cmocka_unit_test(http_is_asked_as_the_templates_say),
+		cmocka_unit_test(no_value_leads_out_of_the_path),
 		cmocka_unit_test(what_is_too_large_is_told),
 		cmocka_unit_test(every_status_has_its_meaning),
 		cmocka_unit_test(no_answer_is_tried_again),
