@@ -214,6 +214,15 @@ static enum head_status take_expect(struct head *h, struct slice value)
 	return HEAD_MORE;
 }
 
+/* Bytes are handed on as they come, and with them goes nothing that says how to undo it. */
+static enum head_status take_content_encoding(struct head *h, struct slice value)
+{
+	if (value.len > 0 && !is_word(value, "identity"))
+		return refuse(h, PROBLEM_MEDIA_TYPE,
+			"Bodies are taken as they are: send it decoded, or without Content-Encoding.");
+	return HEAD_MORE;
+}
+
 /* Fields that mean something to the framing, or that two readers could pick differently when they come twice. */
 static const struct {
 	const char *name;
@@ -227,6 +236,7 @@ static const struct {
 	{"expect", take_expect, true},
 	{"authorization", NULL, true},
 	{"content-type", NULL, true},
+	{"content-encoding", take_content_encoding, false},
 	{"idempotency-key", NULL, true},
 	{"origin", NULL, true},
 	{"last-event-id", NULL, true},

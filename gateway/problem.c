@@ -38,7 +38,7 @@ static const struct {
 		"The body, or the message made of it, is larger than the limits allow."},
 	[PROBLEM_MEDIA_TYPE] = {415, "/problems/media-type",
 		"The body has a content type that is not taken here",
-		"Everything but payloads is sent as application/json."},
+		"Everything but payloads is sent as application/json, and nothing with a Content-Encoding."},
 	[PROBLEM_EXPECTATION_FAILED] = {417, "/problems/expectation-failed", "The expectation cannot be met",
 		"The only expectation that can be met is 100-continue."},
 	[PROBLEM_INVALID_FIELD] = {422, "/problems/invalid-field", "A value is not valid",

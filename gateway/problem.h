@@ -18,7 +18,7 @@ enum problem {
 	PROBLEM_CONFLICT,	      /* 409 state of the task, idempotency key in flight */
 	PROBLEM_GONE,		      /* 410 */
 	PROBLEM_TOO_LARGE,	      /* 413 */
-	PROBLEM_MEDIA_TYPE,	      /* 415 an envelope that is not sent as JSON */
+	PROBLEM_MEDIA_TYPE,	      /* 415 an envelope that is not sent as JSON; Content-Encoding */
 	PROBLEM_EXPECTATION_FAILED,   /* 417 Expect with something else than 100-continue */
 	PROBLEM_INVALID_FIELD,	      /* 422 envelope, options, parameters */
 	PROBLEM_IDEMPOTENCY_MISMATCH, /* 422 */

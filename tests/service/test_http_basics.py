@@ -171,3 +171,14 @@ def test_metrics(probe):
     assert probe.metric("postback_gateway_requests_total", endpoint="none", method="GET", status="404") == 1
     assert probe.metric("postback_gateway_connections") >= 1
     assert probe.metric("postback_gateway_in_flight") == 1
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "gzip, identity"])
+def test_a_content_coding_is_refused_as_the_handler_would_not_learn_of_it(probe, coding):
+    answer = probe.ask("POST", "/v1/echo", body=b"12345", headers={"Content-Encoding": coding})
+    assert is_problem(answer, 415, "media-type")
+    assert b"Content-Encoding" in answer[2]
+
+
+def test_no_content_coding_in_so_many_words_is_taken(probe):
+    assert probe.ask("POST", "/v1/echo", body=b"12345", headers={"Content-Encoding": "identity"})[0] == 200
