@@ -166,3 +166,12 @@ def test_the_links_of_the_status_document_are_documented():
     links = re.search(r"^\| `links` \| (.+) \|$", API, re.MULTILINE).group(1)
     renders = text_of("service/status.c").split("void status_render_links(")[1].split("\n}\n")[0]
     same(set(re.findall(r"`(\w+)`", links)), set(re.findall(r'link_to\(out, "(\w+)"', renders)))
+
+
+def test_every_reason_why_a_task_is_dead_is_documented():
+    section = text_of("docs/problems.md").split("## task-dead\n")[1].split("\n## ")[0]
+    given = {kind for kind, _ in re.findall(r'\{"(\w+)", "([^"]+)"\}', table_of("notifier/event.c", "deaths"))}
+    for source in (ROOT / "store").glob("*.c"):
+        given |= set(re.findall(r'TASK_DEAD, "(\w+)"', source.read_text(encoding="utf-8")))
+    given |= set(re.findall(r'say_error\(e, "(dead\w+)"', text_of("notifier/event.c")))
+    same(set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)), given)
