@@ -117,6 +117,21 @@ static void forget(struct sql *s)
 	s->endpoints = NULL;
 }
 
+/* Where others write too: of those who add one at the same time each sees what the one before has added. */
+static int hold_all(struct sql *s, struct slice tenant)
+{
+	struct query q;
+	int rc;
+
+	if (!s->driver->is_shared)
+		return 0;
+	query_init(&q, s, "SELECT 1 FROM endpoints WHERE tenant = ? /*pg:ORDER BY id FOR UPDATE*/");
+	query_text(&q, tenant);
+	while ((rc = query_next(&q)) == 1)
+		;
+	return rc;
+}
+
 static int count(struct sql *s, struct slice tenant, int64_t *out)
 {
 	struct query q;
@@ -160,7 +175,9 @@ int sql_endpoint_add(
 
 	if (rc < 0 || out->len > 0)
 		return rc;
-	rc = count(s, e->tenant, &len);
+	rc = hold_all(s, e->tenant);
+	if (rc == 0)
+		rc = count(s, e->tenant, &len);
 	if (rc == 0 && len >= STORE_ENDPOINTS_MAX) {
 		out->what = STORE_ENDPOINT_TOO_MANY;
 		return 0;

@@ -299,6 +299,77 @@ static void a_row_held_by_hand_is_waited_for_and_then_given_up(void **state)
 	assert_int_equal(apply_one(f, &e, NULL), 0);
 }
 
+/* ---- the last place ---- */
+
+struct added {
+	bool has_come;
+	int rc;
+	enum store_endpoint_outcome what;
+};
+
+static void on_added(int rc, enum store_endpoint_outcome what, const struct store_endpoint *endpoints,
+	size_t len, void *arg)
+{
+	*(struct added *)arg = (struct added){true, rc, what};
+}
+
+static void add_endpoint(struct fixture *f, struct added *a)
+{
+	const struct store_endpoint e = {
+		.id = id_mint(&f->minter, ID_ENDPOINT, TENANT, (uint64_t)T0),
+		.tenant = TENANT,
+		.url = slice_text("http://x/"),
+		.secret = slice_text("whsec_x"),
+		.created_at_ms = T0,
+	};
+
+	*a = (struct added){0};
+	assert_int_equal(store_endpoint_add(f->store, &e, on_added, a), 0);
+}
+
+static void await_waiter(PGconn *c)
+{
+	int64_t until_ms = clock_mono_ms() + 5000;
+	bool is_there = false;
+
+	while (!is_there) {
+		PGresult *r = PQexec(c, "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+					"AND wait_event_type = 'Lock'");
+
+		is_there = PQntuples(r) == 1;
+		PQclear(r);
+		assert_true(clock_mono_ms() < until_ms);
+	}
+}
+
+static void the_last_place_of_a_tenant_goes_to_one_of_two_who_want_it(void **state)
+{
+	struct fixture *f = *state;
+	PGconn *other, *watch;
+	struct added a;
+	char where[512];
+
+	for (int i = 1; i < STORE_ENDPOINTS_MAX; i++) {
+		add_endpoint(f, &a);
+		fixture_await(f, &a.has_come);
+	}
+	postgres_server_url(where, sizeof where, f->folder);
+	other = PQconnectdb(where);
+	watch = PQconnectdb(where);
+	PQclear(PQexec(other,
+		"BEGIN; SET search_path = postback; SELECT 1 FROM endpoints ORDER BY id FOR UPDATE;"
+		"CREATE TEMPORARY TABLE last ON COMMIT DROP AS SELECT * FROM endpoints LIMIT 1;"
+		"UPDATE last SET id = gen_random_uuid(); INSERT INTO endpoints SELECT * FROM last"));
+	add_endpoint(f, &a);
+	await_waiter(watch);
+	PQclear(PQexec(other, "COMMIT"));
+	fixture_await(f, &a.has_come);
+	assert_int_equal(a.rc, 0);
+	assert_int_equal(a.what, STORE_ENDPOINT_TOO_MANY);
+	PQfinish(other);
+	PQfinish(watch);
+}
+
 /* ---- connections that are cut ---- */
 
 enum { CONNECTIONS_MAX = 4096 };
@@ -510,6 +581,7 @@ int main(void)
 		TEST(a_server_that_goes_and_comes_is_noticed_by_the_idle),
 		TEST(a_session_that_is_ended_by_hand_is_made_again),
 		TEST(a_row_held_by_hand_is_waited_for_and_then_given_up),
+		TEST(the_last_place_of_a_tenant_goes_to_one_of_two_who_want_it),
 		TEST(a_connection_cut_anywhere_in_a_write_leaves_all_or_nothing),
 		TEST(a_server_that_hangs_fails_the_call_and_works_on_once_it_wakes),
 	};
