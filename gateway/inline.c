@@ -68,7 +68,8 @@ static void end(struct inline_call *call, enum inline_end how, const struct repl
 	void *arg = call->arg;
 
 	leave(call);
-	cb(how, reply, arg);
+	if (cb)
+		cb(how, reply, arg);
 }
 
 static void on_timeout(evutil_socket_t fd, short what, void *arg)

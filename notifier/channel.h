@@ -15,7 +15,8 @@ struct channel {
 	const char *name; /* as in the store's due rows */
 	bool delivers;	  /* pushes an outcome to a receiver: counted among the deliveries */
 	/* Builds the channel's own state; borrows the options and the store. 0 or a negative errno. */
-	int (*start)(struct service *s, const struct notifier_options *options, struct store *store, void **self);
+	int (*start)(
+		struct service *s, const struct notifier_options *options, struct store *store, void **self);
 	void (*free)(void *self);
 	/* How many rows it may have in hand just now, those that it has included; the others stay where they are. */
 	size_t (*capacity)(void *self);

@@ -144,8 +144,10 @@ class Postfix:
         return f"{scheme}://127.0.0.1:{self.ports[service]}"
 
     def start(self):
-        self.process = spawn(["/usr/sbin/postfix", "-c", str(self.folder / "etc"), "start-fg"],
-                             self.folder / "postfix.out")
+        # Not by "start-fg": the shell that it is would go first and leave the master behind.
+        _run("/usr/sbin/postfix", "-c", str(self.folder / "etc"), "check")
+        self.process = spawn(["/usr/lib/postfix/sbin/master", "-s", "-c", str(self.folder / "etc")],
+                             self.folder / "postfix.out", start_new_session=True)
         eventually(lambda: all(map(is_open, self.ports.values())), timeout=20,
                    what=f"Postfix listens: {self.log()[-2000:]}")
 

@@ -82,7 +82,8 @@ static inline bool live_event_is_equal(const struct live_event *a, const struct 
 	       a->result_is_json == b->result_is_json && same_bytes(a->result, b->result) &&
 	       id_is_equal(&a->waits_for, &b->waits_for) && id_is_equal(&a->batch, &b->batch) &&
 	       id_is_equal(&a->retry_of, &b->retry_of) && a->deliveries_pending == b->deliveries_pending &&
-	       a->deliveries_delivered == b->deliveries_delivered && a->deliveries_dead == b->deliveries_dead && a->span == b->span;
+	       a->deliveries_delivered == b->deliveries_delivered &&
+	       a->deliveries_dead == b->deliveries_dead && a->span == b->span;
 }
 
 /*

@@ -305,7 +305,7 @@ static const struct store_delivery *only(struct fixture *f, const struct id *tas
 	struct told t = deliveries_of(f, task);
 
 	assert_int_equal(t.len, 1);
-	return &t.deliveries[0];
+	return t.deliveries;
 }
 
 /* ---- deliveries ---- */

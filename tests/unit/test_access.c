@@ -162,8 +162,8 @@ static void origins_are_allowed_by_name(void **state)
 
 static void listen_addresses_are_split(void **state)
 {
-	static const char *const wrong[] = {"", ":", "a", "a:", "a:b", "a:-1", "a:65536", "::1:80",
-		"[::1]", "[]:80", "a b:80", "a/b:80", "127.0.0.1:80x", "a:000080"};
+	static const char *const wrong[] = {"", ":", "a", "a:", "a:b", "a:-1", "a:65536", "::1:80", "[::1]",
+		"[]:80", "a b:80", "a/b:80", "127.0.0.1:80x", "a:000080"};
 	char host[LISTEN_HOST_MAX];
 	unsigned port;
 

@@ -10,12 +10,11 @@
 /* In memory of its exact length. */
 static int check(struct slice number, const char **why)
 {
-	uint8_t *copy = malloc(number.len + 1);
+	uint8_t *copy = malloc(number.len ? number.len : 1);
 	int rc;
 
 	assert_non_null(copy);
 	memcpy(copy, number.data, number.len);
-	copy = realloc(copy, number.len ? number.len : 1);
 	rc = e164_check(slice_of(copy, number.len), why);
 	free(copy);
 	return rc;
