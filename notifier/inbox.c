@@ -15,6 +15,8 @@ enum {
 		8, /* while large replies are in hand: a prefetch counts messages, memory counts bytes */
 	RETRY_MS = 500,
 	LOG_EVERY_MS = 1000,
+	GATHER_FROM = 8, /* messages of the batch before */
+	GATHER_MS = 4,
 };
 #define BYTES_HIGH (64u * 1024 * 1024)
 #define BYTES_LOW  (16u * 1024 * 1024)
@@ -61,13 +63,14 @@ struct inbox {
 	struct event *timer;
 	struct event *keys_timer; /* asks again when they could not be had */
 	struct log_gate gate;
-	bool is_asking, is_up, is_stopping, is_large;
+	bool is_asking, is_up, is_stopping, is_large, is_gathering;
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
 
 static void flush(struct inbox *i);
 static void flush_soon(struct inbox *i);
+static void flush_next(struct inbox *i, size_t len);
 
 /* ---- queues ---- */
 
@@ -262,7 +265,7 @@ static void on_applied(int rc, const struct store_applied *applied, size_t len, 
 	}
 	if (has_due)
 		i->hooks.on_due(i->hooks.arg);
-	flush(i);
+	flush_next(i, len);
 }
 
 static void apply(struct inbox *i)
@@ -299,14 +302,29 @@ static void flush(struct inbox *i)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	flush(arg);
+	struct inbox *i = arg;
+
+	i->is_gathering = false;
+	flush(i);
 }
 
 /* After the callbacks that the loop still has at hand: deliveries come many at once. */
 static void flush_soon(struct inbox *i)
 {
-	if (!i->applying.len)
-		timer_arm(i->timer, 0);
+	if (i->applying.len || (i->is_gathering && i->waiting.len < STORE_EVENTS_MAX))
+		return;
+	timer_arm(i->timer, 0);
+}
+
+/* A busy notifier lets the next batch grow a little, as a commit costs the same for few and many; an idle one does not. */
+static void flush_next(struct inbox *i, size_t len)
+{
+	if (len < GATHER_FROM || i->waiting.len >= STORE_EVENTS_MAX) {
+		flush(i);
+		return;
+	}
+	i->is_gathering = true;
+	timer_arm(i->timer, GATHER_MS);
 }
 
 /* ---- arriving ---- */
