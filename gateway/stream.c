@@ -33,9 +33,12 @@ static void on_conn_gone(void *arg)
 
 static void take_over(struct conn *c)
 {
+	unsigned silent_max = (unsigned)c->guard->limits.write_timeout_ms;
 	int unsent_max = KERNEL_UNSENT;
 
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
+	/* A peer that is gone without a word shows by what it does not acknowledge; the kernel alone would wait for long. */
+	setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_max, sizeof silent_max);
 	conn_enter(c, CONN_STREAM);
 }
 
