@@ -514,7 +514,7 @@ def test_the_end_of_the_gateway_closes_with_1001(stack):
 
 
 def test_a_gateway_without_a_store_still_refuses_in_order(stack):
-    stack.start({"store": {"url": "sqlite:/nonexistent/folder/postback.db"}}, only=["gateway"], ready=False)
+    stack.start({"store": {"url": "sqlite:/dev/null/postback.db"}}, only=["gateway"], ready=False)
     stack.await_live("gateway")
     for target in ("/v1/ws", f"/v1/tasks/{NOWHERE}/ws"):
         status, document, _ = refusal(stack, target)
