@@ -7,6 +7,8 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include "base/hex.h"
+
 enum { TENANT_MAX = 64 };
 
 struct key {
@@ -21,26 +23,9 @@ struct auth {
 	size_t tenants_len;
 };
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int digest_parse(const char *hex, uint8_t digest[AUTH_DIGEST_LEN])
 {
-	if (!hex || strlen(hex) != (size_t)2 * AUTH_DIGEST_LEN)
-		return -EINVAL;
-	for (size_t i = 0; i < AUTH_DIGEST_LEN; i++) {
-		int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return -EINVAL;
-		digest[i] = (uint8_t)(high << 4 | low);
-	}
-	return 0;
+	return hex_decode(slice_text(hex), digest, AUTH_DIGEST_LEN);
 }
 
 bool tenant_is_valid(const char *name)

@@ -2,19 +2,13 @@
 
 #include <assert.h>
 
+#include "base/hex.h"
+
 enum { DIGITS_MAX = 8 };
 
 void chunked_init(struct chunked *c)
 {
 	*c = (struct chunked){.state = CHUNKED_IN_SIZE};
-}
-
-static int hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static bool is_text(uint8_t c)

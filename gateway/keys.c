@@ -3,16 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-static int digit_of(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+#include "base/hex.h"
 
 static struct slice without_line_end(struct slice text)
 {
@@ -30,15 +21,8 @@ int keys_parse(struct slice content, struct id_key *out)
 		memcpy(out->bytes, content.data, ID_KEY_LEN);
 		return 0;
 	}
-	if (hex.len != 2 * ID_KEY_LEN)
+	if (hex_decode(hex, key.bytes, ID_KEY_LEN) < 0)
 		return -EINVAL;
-	for (size_t i = 0; i < ID_KEY_LEN; i++) {
-		int high = digit_of(hex.data[2 * i]), low = digit_of(hex.data[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return -EINVAL;
-		key.bytes[i] = (uint8_t)(high << 4 | low);
-	}
 	*out = key;
 	return 0;
 }

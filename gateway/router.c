@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/hex.h"
 #include "base/utf8.h"
 #include "gateway/call.h"
 
@@ -31,14 +32,6 @@ bool router_is_reserved(struct slice segment)
 }
 
 /* ---- percent escapes ---- */
-
-static int hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* The byte at the start of `raw`, decoded, and how many bytes it took; -EBADMSG for a broken escape. */
 static int decode_one(struct slice raw, size_t *used)

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/hex.h"
+
 #define PREFIX_BITS  24
 #define COUNTER_BITS 18
 #define COUNTER_MAX  ((UINT32_C(1) << COUNTER_BITS) - 1)
@@ -181,17 +183,6 @@ void id_format(const struct id *id, char text[ID_TEXT_LEN + 1])
 	*at = '\0';
 }
 
-static int digit_of(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool is_uuid_v7(const struct id *id)
 {
 	return id->bytes[6] >> 4 == 7 && id->bytes[8] >> 6 == 2;
@@ -209,8 +200,8 @@ int id_parse(struct slice text, struct id *out)
 
 		if (is_dash_before(i) && *at++ != '-')
 			return -EINVAL;
-		high = digit_of(*at++);
-		low = digit_of(*at++);
+		high = hex_value(*at++);
+		low = hex_value(*at++);
 		if (high < 0 || low < 0)
 			return -EINVAL;
 		id.bytes[i] = (uint8_t)(high << 4 | low);

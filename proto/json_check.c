@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "proto/json_keys.h"
 #include "proto/json_string.h"
 
@@ -51,11 +52,6 @@ static void skip_space(struct scan *s)
 
 /* ---- scalars ---- */
 
-static bool is_hex(uint8_t c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 /* After the '\'. */
 static int scan_escape(struct scan *s)
 {
@@ -67,7 +63,7 @@ static int scan_escape(struct scan *s)
 	if (c != 'u')
 		return 0;
 	for (int i = 0; i < 4; i++) {
-		if (s->at == s->end || !is_hex(*s->at))
+		if (s->at == s->end || hex_value(*s->at) < 0)
 			return refuse(s, s->at, "four hexadecimal digits expected");
 		s->at++;
 	}

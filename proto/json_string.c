@@ -1,5 +1,6 @@
 #include "proto/json_string.h"
 
+#include "base/hex.h"
 #include "proto/json.h"
 
 #define REPLACEMENT 0xfffd
@@ -34,17 +35,6 @@ size_t json_plain_len(struct slice text)
 	return i;
 }
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* "uXXXX"; -1 for anything else. */
 static int32_t read_unit(struct slice text)
 {
@@ -53,7 +43,7 @@ static int32_t read_unit(struct slice text)
 	if (text.len < 5 || text.data[0] != 'u')
 		return -1;
 	for (size_t i = 1; i < 5; i++) {
-		int digit = hex_digit(text.data[i]);
+		int digit = hex_value(text.data[i]);
 
 		if (digit < 0)
 			return -1;
