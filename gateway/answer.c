@@ -95,6 +95,14 @@ void fault_send(const struct fault *fault, struct call *call)
 	call_problem(call, fault->problem, fault->field[0] ? fault->field : NULL, "%s", fault->detail);
 }
 
+void fault_answer(int rc, const struct fault *fault, struct call *call)
+{
+	if (rc == -EINVAL)
+		fault_send(fault, call);
+	else
+		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+}
+
 /* ---- keeping ---- */
 
 struct kept {

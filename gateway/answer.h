@@ -44,6 +44,8 @@ void answer_guard_headers(struct call *call);
 void answer_document(struct call *call, int status, struct buf *document);
 /* Answers a refusal at once. */
 void fault_send(const struct fault *fault, struct call *call);
+/* Answers what a reader of the request has returned: -EINVAL with its fault, or another error, which is lack of memory. */
+void fault_answer(int rc, const struct fault *fault, struct call *call);
 
 /* To and from the bytes that the store keeps. 0; -EMSGSIZE, -ENOMEM; -EBADMSG. */
 int answer_encode(const struct answer *a, struct buf *out);

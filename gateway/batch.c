@@ -506,10 +506,8 @@ void batch_post(struct call *call, void *arg)
 	if (!tasks_body_is_json(call) || !lookup_is_ready(g, call))
 		return;
 	rc = batch_read(call_body(call), (size_t)g->options->limits.batch, &rules, &read, &fault);
-	if (rc == -EINVAL)
-		fault_send(&fault, call);
-	else if (rc < 0)
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	if (rc < 0)
+		fault_answer(rc, &fault, call);
 	else if (!call_charge(call, read.len - 1))
 		batch_read_done(&read);
 	else

@@ -43,12 +43,17 @@ static void answer_dropped(struct call *call)
 	call_problem(call, PROBLEM_GONE, NULL, "the delivery was removed with what it was to deliver");
 }
 
-static struct pending *pending_new(struct gateway *g, struct call *call, const struct id *id)
+/* Of the id in the path; NULL: it was answered. */
+static struct pending *pending_new(struct gateway *g, struct call *call, enum id_kind kind)
 {
-	struct pending *p = asking_new(g, call, sizeof *p);
+	struct pending *p;
+	struct id id;
 
+	if (!lookup_read_id(g, call, kind, call_segment(call, "id"), &id))
+		return NULL;
+	p = asking_new(g, call, sizeof *p);
 	if (p)
-		p->id = *id;
+		p->id = id;
 	return p;
 }
 
@@ -76,12 +81,8 @@ static void on_task(
 void deliveries_of_task(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct pending *p;
-	struct id id;
+	struct pending *p = pending_new(g, call, ID_TASK);
 
-	if (!lookup_read_id(g, call, ID_TASK, call_segment(call, "id"), &id))
-		return;
-	p = pending_new(g, call, &id);
 	if (p)
 		asking_begin(p, store_deliveries_get(g->store, &p->id, on_task, p));
 }
@@ -105,12 +106,8 @@ static void on_delivery(
 void deliveries_get(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct pending *p;
-	struct id id;
+	struct pending *p = pending_new(g, call, ID_DELIVERY);
 
-	if (!lookup_read_id(g, call, ID_DELIVERY, call_segment(call, "id"), &id))
-		return;
-	p = pending_new(g, call, &id);
 	if (p)
 		asking_begin(p, store_delivery_get(g->store, &p->id, call_tenant(call), on_delivery, p));
 }
@@ -153,12 +150,8 @@ static void on_retried(int rc, enum store_retry what, const struct store_deliver
 void deliveries_retry(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct pending *p;
-	struct id id;
+	struct pending *p = pending_new(g, call, ID_DELIVERY);
 
-	if (!lookup_read_id(g, call, ID_DELIVERY, call_segment(call, "id"), &id))
-		return;
-	p = pending_new(g, call, &id);
 	if (p)
 		asking_begin(p, store_delivery_retry(
 					g->store, &p->id, call_tenant(call), clock_wall_ms(), on_retried, p));

@@ -92,19 +92,24 @@ static bool wants_stream(struct call *call)
 	return false;
 }
 
-static int follow_failed(struct call *call, int rc)
+static void follow_failed(struct call *call, int rc)
 {
 	if (rc == -EAGAIN)
 		call_problem(call, PROBLEM_BUSY, NULL, "As many tasks are followed as may be.");
 	else
 		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
-	return rc;
 }
 
-/* Follows first, as the stream can only be taken back by cutting it. */
-static void start(struct events *e, struct call *call)
+/* `rc`: of following, which comes first, as the stream can only be taken back by cutting it. Owns: e. */
+static void start(struct gateway *g, struct call *call, struct events *e, int rc)
 {
-	gateway_job_begin(e->g);
+	if (rc < 0) {
+		follow_failed(call, rc);
+		free(e);
+		return;
+	}
+	e->g = g;
+	gateway_job_begin(g);
 	if (sse_start(e->g->sse, call, on_gone, e, &e->sse) < 0)
 		on_gone(e);
 }
@@ -128,15 +133,8 @@ static void on_change(const struct live_change *change, void *arg)
 static void open_task(struct gateway *g, struct call *call, const struct id *id, uint64_t seen)
 {
 	struct events *e = calloc(1, sizeof *e);
-	int rc = e ? live_follow(g->live, id, seen, on_change, e, &e->follower) : -ENOMEM;
 
-	if (rc < 0) {
-		follow_failed(call, rc);
-		free(e);
-		return;
-	}
-	e->g = g;
-	start(e, call);
+	start(g, call, e, e ? live_follow(g->live, id, seen, on_change, e, &e->follower) : -ENOMEM);
 }
 
 static void on_task(const struct store_task *task, void *arg)
@@ -200,13 +198,7 @@ static void open_tenant(struct gateway *g, struct call *call, struct slice task)
 	int rc = e ? live_follow_tenant(g->live, call_tenant(call), task, on_tenant_change, e, &e->follower)
 		   : -ENOMEM;
 
-	if (rc < 0) {
-		follow_failed(call, rc);
-		free(e);
-		return;
-	}
-	e->g = g;
-	start(e, call);
+	start(g, call, e, rc);
 }
 
 void events_of_tenant(struct call *call, void *arg)

@@ -250,10 +250,8 @@ static void on_submission(struct call *call, void *arg)
 	free(p);
 	if (rc == 0)
 		submit(r, call, first);
-	else if (rc == -EINVAL)
-		fault_send(&fault, call);
 	else
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+		fault_answer(rc, &fault, call);
 }
 
 /* ---- status and result ---- */

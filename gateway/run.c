@@ -130,10 +130,8 @@ void run_task(struct call *call, void *arg)
 
 	in.params = call_params(call, &in.params_len);
 	rc = run_read(&in, &rules, &s, &options.mode, &fault);
-	if (rc == -EINVAL)
-		fault_send(&fault, call);
-	else if (rc < 0)
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	if (rc < 0)
+		fault_answer(rc, &fault, call);
 	else
 		submit_start(g, call, s, &options);
 }

@@ -50,10 +50,8 @@ void tasks_post(struct call *call, void *arg)
 	rc = read_query(call, &options.mode, &fault);
 	if (rc == 0)
 		rc = envelope_parse(call_body(call), &rules, &s, &fault);
-	if (rc == -EINVAL)
-		fault_send(&fault, call);
-	else if (rc < 0)
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+	if (rc < 0)
+		fault_answer(rc, &fault, call);
 	else
 		submit_start(g, call, s, &options);
 }

@@ -129,8 +129,6 @@ void tickets_post(struct call *call, void *arg)
 	rc = read_body(g, call, &t.task, &fault);
 	if (rc == 0)
 		give(g, call, &t);
-	else if (rc == -EINVAL)
-		fault_send(&fault, call);
 	else
-		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
+		fault_answer(rc, &fault, call);
 }
