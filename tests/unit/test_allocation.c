@@ -1,6 +1,6 @@
 /*
  * Fails the 1st, 2nd, … allocation of our own code: each must come out as -ENOMEM, without a leak, and none may change
- * what a later call gives. The linker sends malloc, calloc and realloc of our libraries here (see CMakeLists.txt).
+ * what a later call gives.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -13,55 +13,7 @@
 #include "proto/context.h"
 #include "proto/json.h"
 #include "proto/reply.h"
-
-/* The linker fixes these names. NOLINTBEGIN(bugprone-reserved-identifier) */
-void *__real_malloc(size_t len);
-void *__real_calloc(size_t n, size_t len);
-void *__real_realloc(void *old, size_t len);
-void *__wrap_malloc(size_t len);
-void *__wrap_calloc(size_t n, size_t len);
-void *__wrap_realloc(void *old, size_t len);
-
-static long countdown; /* the allocation that fails; 0: none */
-
-static bool fails(void)
-{
-	return countdown > 0 && --countdown == 0;
-}
-
-void *__wrap_malloc(size_t len)
-{
-	return fails() ? NULL : __real_malloc(len);
-}
-
-void *__wrap_calloc(size_t n, size_t len)
-{
-	return fails() ? NULL : __real_calloc(n, len);
-}
-
-void *__wrap_realloc(void *old, size_t len)
-{
-	return fails() ? NULL : __real_realloc(old, len);
-}
-/* NOLINTEND(bugprone-reserved-identifier) */
-
-/* The number of allocations that `run` makes; each of them failed once. */
-static int torture(int (*run)(void))
-{
-	for (int nth = 1;; nth++) {
-		int rc;
-
-		countdown = nth;
-		rc = run();
-		if (countdown > 0) {
-			countdown = 0;
-			assert_int_equal(rc, 0);
-			return nth - 1;
-		}
-		if (rc != 0)
-			assert_int_equal(rc, -ENOMEM);
-	}
-}
+#include "tests/unit/torture.h"
 
 static int check_many_keys(void)
 {

@@ -20,16 +20,25 @@ struct rig {
 	struct broker *broker;
 	struct service service;
 	struct live *live;
+	struct ear *ears; /* all that were made */
 };
 
-/* What a follower was told: "queued/0 running/1 succeeded/2!", with ! after the last. */
+/* A follower, and what it was told: "queued/0 running/1 succeeded/2!", with ! after the last. */
 struct ear {
+	struct ear *next;
 	struct live_follower *follower;
 	struct buf told;
 	struct buf document;
 	struct ear *unfollows; /* at the next change */
 	bool is_stopped;
 };
+
+static void leave(struct ear *e)
+{
+	e->is_stopped = true;
+	live_unfollow(e->follower);
+	e->follower = NULL;
+}
 
 static void on_change(const struct live_change *change, void *arg)
 {
@@ -47,33 +56,37 @@ static void on_change(const struct live_change *change, void *arg)
 		(int)change->rev, change->is_last ? "!" : "");
 	buf_reset(&e->document);
 	buf_append_slice(&e->document, change->document);
-	if (e->unfollows) {
-		e->unfollows->is_stopped = true;
-		live_unfollow(e->unfollows->follower);
-		e->unfollows->follower = NULL;
-		e->unfollows = NULL;
+	if (e->unfollows)
+		leave(e->unfollows);
+	e->unfollows = NULL;
+}
+
+static struct ear *ear_new(struct rig *r)
+{
+	struct ear *e = calloc(1, sizeof *e);
+
+	assert_non_null(e);
+	buf_init(&e->told, 10000);
+	buf_init(&e->document, 1000000);
+	e->next = r->ears;
+	r->ears = e;
+	return e;
+}
+
+static void ears_free(struct rig *r)
+{
+	for (struct ear *e = r->ears, *next; e; e = next) {
+		next = e->next;
+		leave(e);
+		buf_done(&e->told);
+		buf_done(&e->document);
+		free(e);
 	}
 }
 
-static void ear_init(struct ear *e)
+static void assert_told(struct ear *e, const char *expected)
 {
-	*e = (struct ear){.follower = NULL};
-	buf_init(&e->told, 10000);
-	buf_init(&e->document, 1000000);
-}
-
-static void ear_done(struct ear *e)
-{
-	live_unfollow(e->follower);
-	buf_done(&e->told);
-	buf_done(&e->document);
-}
-
-static void follow(struct rig *r, const struct id *id, uint64_t seen, struct ear *e)
-{
-	ear_init(e);
-	assert_int_equal(live_follow(r->live, id, seen, on_change, e, &e->follower), 0);
-	assert_int_equal(e->told.len, 0);
+	assert_string_equal(buf_text(&e->told), expected);
 }
 
 static void await_told(struct rig *r, struct ear *e, const char *expected)
@@ -82,7 +95,24 @@ static void await_told(struct rig *r, struct ear *e, const char *expected)
 
 	while (strcmp(buf_text(&e->told), expected) != 0 && clock_mono_ms() < until_ms)
 		event_base_loop(loop_base(r->f->loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
-	assert_string_equal(buf_text(&e->told), expected);
+	assert_told(e, expected);
+}
+
+static struct ear *follow(struct rig *r, const struct id *id, uint64_t seen)
+{
+	struct ear *e = ear_new(r);
+
+	assert_int_equal(live_follow(r->live, id, seen, on_change, e, &e->follower), 0);
+	assert_told(e, "");
+	return e;
+}
+
+static struct ear *follow_queued(struct rig *r, const struct id *id)
+{
+	struct ear *e = follow(r, id, 0);
+
+	await_told(r, e, "queued/0");
+	return e;
 }
 
 /* Whatever is on its way is told; nothing that waits for time. */
@@ -141,6 +171,22 @@ static void store_kind(struct rig *r, const struct id *id, enum store_event_kind
 	assert_true(a.has_changed);
 }
 
+/* It ends with a result that the store has and the event only tells of. */
+static void succeed_with(struct rig *r, const struct id *id, struct slice json)
+{
+	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, id, 1, clock_wall_ms());
+	struct store_task told = task_of(id, TASK_SUCCEEDED, 1);
+	struct store_applied a;
+
+	e.result = json;
+	e.content_type = slice_text("application/json");
+	e.result_is_json = true;
+	assert_int_equal(apply_one(r->f, &e, &a), 0);
+	told.result_is_json = true;
+	told.result_len = json.len;
+	hear_task(r, &told);
+}
+
 static void connect_live(struct rig *r)
 {
 	r->live->is_connected = true;
@@ -181,6 +227,7 @@ static int teardown(void **state)
 	struct rig *r = *state;
 	void *fixture = r->f;
 
+	ears_free(r);
 	fixture_stop_store(r->f);
 	live_free(r->live);
 	broker_free(r->broker);
@@ -196,37 +243,31 @@ static void changes_are_told_once_and_in_order(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e = follow_queued(r, &id);
 
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "queued/0");
 	hear(r, &id, TASK_RUNNING, 1);
 	hear(r, &id, TASK_RUNNING, 1);
 	hear(r, &id, TASK_RUNNING, 2);
 	hear(r, &id, TASK_RUNNING, 1);
 	hear(r, &id, TASK_SUCCEEDED, 3);
 	hear(r, &id, TASK_SUCCEEDED, 4);
-	assert_string_equal(buf_text(&e.told), "queued/0 running/1 running/2 succeeded/3!");
-	ear_done(&e);
+	assert_told(e, "queued/0 running/1 running/2 succeeded/3!");
 }
 
 static void one_that_comes_too_early_waits_for_its_turn(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e = follow_queued(r, &id);
 
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "queued/0");
 	hear(r, &id, TASK_RUNNING, 3);
 	hear(r, &id, TASK_RUNNING, 2);
 	hear(r, &id, TASK_RUNNING, 2);
-	assert_string_equal(buf_text(&e.told), "queued/0");
+	assert_told(e, "queued/0");
 	hear(r, &id, TASK_RUNNING, 1);
-	assert_string_equal(buf_text(&e.told), "queued/0 running/1 running/2 running/3");
+	assert_told(e, "queued/0 running/1 running/2 running/3");
 	hear(r, &id, TASK_RUNNING, 4);
-	assert_string_equal(buf_text(&e.told), "queued/0 running/1 running/2 running/3 running/4");
-	ear_done(&e);
+	assert_told(e, "queued/0 running/1 running/2 running/3 running/4");
 }
 
 static void one_that_is_lost_is_not_waited_for_for_long(void **state)
@@ -234,16 +275,13 @@ static void one_that_is_lost_is_not_waited_for_for_long(void **state)
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
 	struct live_stats stats;
-	struct ear e;
+	struct ear *e = follow_queued(r, &id);
 
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "queued/0");
 	hear(r, &id, TASK_RUNNING, 2);
 	hear(r, &id, TASK_SUCCEEDED, 4);
-	await_told(r, &e, "queued/0 running/2 succeeded/4!");
+	await_told(r, e, "queued/0 running/2 succeeded/4!");
 	live_stats(r->live, &stats);
 	assert_int_equal(stats.gaps, 1);
-	ear_done(&e);
 }
 
 static void one_that_stands_for_several_waits_for_none_of_them(void **state)
@@ -252,35 +290,29 @@ static void one_that_stands_for_several_waits_for_none_of_them(void **state)
 	struct id id = fresh_id(r);
 	struct store_task both = task_of(&id, TASK_SUCCEEDED, 3);
 	struct live_stats stats;
-	struct ear e;
+	struct ear *e = follow_queued(r, &id);
 
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "queued/0");
 	hear(r, &id, TASK_RUNNING, 1);
 	hear(r, &id, TASK_SUCCEEDED, 3);
 	both.span = 2;
 	hear_task(r, &both);
-	assert_string_equal(buf_text(&e.told), "queued/0 running/1 succeeded/3!");
+	assert_told(e, "queued/0 running/1 succeeded/3!");
 	live_stats(r->live, &stats);
 	assert_int_equal(stats.gaps, 0);
-	ear_done(&e);
 }
 
 static void not_too_many_are_held_back(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e = follow_queued(r, &id);
 
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "queued/0");
 	for (uint64_t rev = 2; rev < 2 + LIVE_HELD_MAX; rev++)
 		hear(r, &id, TASK_RUNNING, rev);
-	assert_string_equal(buf_text(&e.told), "queued/0");
+	assert_told(e, "queued/0");
 	hear(r, &id, TASK_SUCCEEDED, 2 + LIVE_HELD_MAX);
-	assert_non_null(strstr(buf_text(&e.told), "running/2 running/3"));
-	assert_non_null(strstr(buf_text(&e.told), "succeeded/18!"));
-	ear_done(&e);
+	assert_non_null(strstr(buf_text(&e->told), "running/2 running/3"));
+	assert_non_null(strstr(buf_text(&e->told), "succeeded/18!"));
 }
 
 /* ---- beginning ---- */
@@ -289,103 +321,92 @@ static void a_new_follower_hears_what_the_store_says_and_then_what_comes(void **
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e;
 
 	store_kind(r, &id, STORE_EVENT_STARTED, 0);
 	store_kind(r, &id, STORE_EVENT_PROGRESS, 1);
-	follow(r, &id, 0, &e);
+	e = follow(r, &id, 0);
 	hear(r, &id, TASK_RUNNING, 1);
 	hear(r, &id, TASK_RUNNING, 2);
-	await_told(r, &e, "running/2");
+	await_told(r, e, "running/2");
 	hear(r, &id, TASK_RUNNING, 3);
-	assert_string_equal(buf_text(&e.told), "running/2 running/3");
-	ear_done(&e);
+	assert_told(e, "running/2 running/3");
 }
 
 static void an_event_that_is_ahead_of_the_store_is_not_lost(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e = follow(r, &id, 0);
 
-	follow(r, &id, 0, &e);
 	hear(r, &id, TASK_RUNNING, 1);
-	await_told(r, &e, "queued/0");
+	await_told(r, e, "queued/0");
 	store_kind(r, &id, STORE_EVENT_STARTED, 0);
-	await_told(r, &e, "queued/0 running/1");
-	ear_done(&e);
+	await_told(r, e, "queued/0 running/1");
 }
 
 static void an_event_of_what_never_was_keeps_nobody_waiting(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e;
 
 	store_kind(r, &id, STORE_EVENT_STARTED, 0);
-	follow(r, &id, 0, &e);
+	e = follow(r, &id, 0);
 	hear(r, &id, TASK_RUNNING, 1000);
-	await_told(r, &e, "running/1");
-	ear_done(&e);
+	await_told(r, e, "running/1");
 }
 
 static void who_has_seen_it_is_told_only_what_is_newer(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e, other;
+	struct ear *e, *other;
 
 	store_kind(r, &id, STORE_EVENT_STARTED, 0);
-	follow(r, &id, 1, &e);
-	follow(r, &id, 7, &other);
-	await_told(r, &other, "running/1");
-	assert_string_equal(buf_text(&e.told), "");
+	e = follow(r, &id, 1);
+	other = follow(r, &id, 7);
+	await_told(r, other, "running/1");
+	assert_told(e, "");
 	hear(r, &id, TASK_RUNNING, 2);
-	assert_string_equal(buf_text(&e.told), "running/2");
-	assert_string_equal(buf_text(&other.told), "running/1 running/2");
-	ear_done(&e);
-	ear_done(&other);
+	assert_told(e, "running/2");
+	assert_told(other, "running/1 running/2");
 }
 
 static void an_end_is_told_also_to_who_has_seen_it(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e;
 
 	store_kind(r, &id, STORE_EVENT_SUCCEEDED, 0);
-	follow(r, &id, 1, &e);
-	await_told(r, &e, "succeeded/1!");
-	ear_done(&e);
+	e = follow(r, &id, 1);
+	await_told(r, e, "succeeded/1!");
 }
 
 static void a_second_follower_does_not_make_the_first_hear_twice(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e, other;
+	struct ear *e, *other;
 
 	store_kind(r, &id, STORE_EVENT_STARTED, 0);
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "running/1");
-	follow(r, &id, 0, &other);
-	await_told(r, &other, "running/1");
+	e = follow(r, &id, 0);
+	await_told(r, e, "running/1");
+	other = follow(r, &id, 0);
+	await_told(r, other, "running/1");
 	hear(r, &id, TASK_SUCCEEDED, 2);
-	assert_string_equal(buf_text(&e.told), "running/1 succeeded/2!");
-	assert_string_equal(buf_text(&other.told), "running/1 succeeded/2!");
-	ear_done(&e);
-	ear_done(&other);
+	assert_told(e, "running/1 succeeded/2!");
+	assert_told(other, "running/1 succeeded/2!");
 }
 
 static void what_is_older_than_any_task_can_be_is_gone(void **state)
 {
 	struct rig *r = *state;
 	struct id id = new_id(r->f, clock_wall_ms() - 15 * DAY_MS);
-	struct ear e;
+	struct ear *e = follow(r, &id, 0);
 
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "gone/0!");
-	ear_done(&e);
+	await_told(r, e, "gone/0!");
 }
 
 /* ---- results ---- */
@@ -394,25 +415,13 @@ static void a_result_that_no_event_can_hold_is_read(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, clock_wall_ms());
-	struct store_task told = task_of(&id, TASK_SUCCEEDED, 1);
-	struct store_applied a;
-	struct ear ear;
+	struct ear *e = follow_queued(r, &id);
 	char result[40000];
 
 	memset(result, '1', sizeof result);
-	follow(r, &id, 0, &ear);
-	await_told(r, &ear, "queued/0");
-	e.result = slice_of(result, sizeof result);
-	e.content_type = slice_text("application/json");
-	e.result_is_json = true;
-	assert_int_equal(apply_one(r->f, &e, &a), 0);
-	told.result_is_json = true;
-	told.result_len = sizeof result;
-	hear_task(r, &told);
-	await_told(r, &ear, "queued/0 succeeded/1!");
-	assert_true(ear.document.len > sizeof result);
-	ear_done(&ear);
+	succeed_with(r, &id, slice_of(result, sizeof result));
+	await_told(r, e, "queued/0 succeeded/1!");
+	assert_true(e->document.len > sizeof result);
 }
 
 /* ---- while no events come ---- */
@@ -421,15 +430,13 @@ static void without_events_the_store_is_read(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e;
 
 	r->live->is_connected = false;
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "queued/0");
+	e = follow_queued(r, &id);
 	store_kind(r, &id, STORE_EVENT_STARTED, 0);
 	store_kind(r, &id, STORE_EVENT_PROGRESS, 1);
-	await_told(r, &e, "queued/0 running/2");
-	ear_done(&e);
+	await_told(r, e, "queued/0 running/2");
 }
 
 /* ---- leaving ---- */
@@ -438,21 +445,19 @@ static void who_leaves_inside_a_callback_hears_nothing_more(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear ears[3];
+	struct ear *ears[3];
 
 	for (int i = 0; i < 3; i++)
-		follow(r, &id, 0, &ears[i]);
+		ears[i] = follow(r, &id, 0);
 	for (int i = 0; i < 3; i++)
-		await_told(r, &ears[i], "queued/0");
+		await_told(r, ears[i], "queued/0");
 	/* Whichever comes first, the others go before their turn or after it. */
-	ears[0].unfollows = &ears[0];
-	ears[1].unfollows = &ears[2];
+	ears[0]->unfollows = ears[0];
+	ears[1]->unfollows = ears[2];
 	hear(r, &id, TASK_RUNNING, 1);
 	hear(r, &id, TASK_RUNNING, 2);
-	assert_string_equal(buf_text(&ears[0].told), "queued/0 running/1");
-	assert_string_equal(buf_text(&ears[1].told), "queued/0 running/1 running/2");
-	for (int i = 0; i < 3; i++)
-		ear_done(&ears[i]);
+	assert_told(ears[0], "queued/0 running/1");
+	assert_told(ears[1], "queued/0 running/1 running/2");
 }
 
 static void the_last_to_leave_may_do_so_in_the_last_callback(void **state)
@@ -460,34 +465,27 @@ static void the_last_to_leave_may_do_so_in_the_last_callback(void **state)
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
 	struct live_stats stats;
-	struct ear e;
+	struct ear *e = follow_queued(r, &id);
 
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "queued/0");
-	e.unfollows = &e;
+	e->unfollows = e;
 	hear(r, &id, TASK_RUNNING, 2);
 	hear(r, &id, TASK_RUNNING, 3);
-	await_told(r, &e, "queued/0 running/2");
+	await_told(r, e, "queued/0 running/2");
 	settle(r);
 	live_stats(r->live, &stats);
 	assert_int_equal(stats.followers, 0);
 	assert_null(live_find(r->live, &id));
-	ear_done(&e);
 }
 
 static void who_leaves_while_it_is_read_is_forgotten(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e = follow(r, &id, 0);
 
-	follow(r, &id, 0, &e);
-	live_unfollow(e.follower);
-	e.follower = NULL;
-	e.is_stopped = true;
+	leave(e);
 	settle(r);
 	assert_null(live_find(r->live, &id));
-	ear_done(&e);
 }
 
 static void there_are_only_so_many_followers(void **state)
@@ -495,27 +493,27 @@ static void there_are_only_so_many_followers(void **state)
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
 	struct live_follower *more;
-	struct ear ears[FOLLOWERS_MAX];
+	struct ear *one = follow(r, &id, 0);
 
-	for (int i = 0; i < FOLLOWERS_MAX; i++)
-		follow(r, &id, 0, &ears[i]);
+	for (int i = 1; i < FOLLOWERS_MAX; i++)
+		follow(r, &id, 0);
 	assert_int_equal(live_follow(r->live, &id, 0, on_change, NULL, &more), -EAGAIN);
 	assert_int_equal(
 		live_follow_tenant(r->live, TENANT, slice_text(NULL), on_change, NULL, &more), -EAGAIN);
-	ear_done(&ears[0]);
-	follow(r, &id, 0, &ears[0]);
-	for (int i = 0; i < FOLLOWERS_MAX; i++)
-		ear_done(&ears[i]);
+	leave(one);
+	follow(r, &id, 0);
 }
 
 /* ---- tenants ---- */
 
-static void follow_tenant(struct rig *r, const char *task, struct ear *e)
+static struct ear *follow_tenant(struct rig *r, const char *task)
 {
-	ear_init(e);
+	struct ear *e = ear_new(r);
+
 	assert_int_equal(
 		live_follow_tenant(r->live, TENANT, slice_text(task), on_change, e, &e->follower), 0);
 	await_told(r, e, "start");
+	return e;
 }
 
 static void a_tenant_hears_of_its_tasks_and_of_no_others(void **state)
@@ -524,10 +522,8 @@ static void a_tenant_hears_of_its_tasks_and_of_no_others(void **state)
 	struct id mine = fresh_id(r), other = fresh_id(r), foreign = fresh_id(r);
 	struct store_task named = task_of(&other, TASK_SUCCEEDED, 1);
 	struct store_task not_mine = task_of(&foreign, TASK_SUCCEEDED, 1);
-	struct ear all, some;
+	struct ear *all = follow_tenant(r, NULL), *some = follow_tenant(r, "echo");
 
-	follow_tenant(r, NULL, &all);
-	follow_tenant(r, "echo", &some);
 	hear(r, &mine, TASK_RUNNING, 1);
 	named.task = slice_text("other");
 	hear_task(r, &named);
@@ -535,45 +531,30 @@ static void a_tenant_hears_of_its_tasks_and_of_no_others(void **state)
 	hear_task(r, &not_mine);
 	hear(r, &mine, TASK_RUNNING, 1);
 	hear(r, &mine, TASK_SUCCEEDED, 2);
-	assert_string_equal(buf_text(&all.told), "start running/1 succeeded/1! succeeded/2!");
-	assert_string_equal(buf_text(&some.told), "start running/1 succeeded/2!");
-	ear_done(&all);
-	ear_done(&some);
+	assert_told(all, "start running/1 succeeded/1! succeeded/2!");
+	assert_told(some, "start running/1 succeeded/2!");
 }
 
 static void a_tenant_hears_whole_documents_too(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, clock_wall_ms());
-	struct store_task told = task_of(&id, TASK_SUCCEEDED, 1);
-	struct store_applied a;
-	struct ear ear;
+	struct ear *e = follow_tenant(r, NULL);
 
-	follow_tenant(r, NULL, &ear);
-	e.result = slice_text("{\"large\":true}");
-	e.content_type = slice_text("application/json");
-	e.result_is_json = true;
-	assert_int_equal(apply_one(r->f, &e, &a), 0);
-	told.result_is_json = true;
-	told.result_len = 14;
-	hear_task(r, &told);
-	await_told(r, &ear, "start succeeded/1!");
-	assert_non_null(strstr(buf_text(&ear.document), "{\"large\":true}"));
+	succeed_with(r, &id, slice_text("{\"large\":true}"));
+	await_told(r, e, "start succeeded/1!");
+	assert_non_null(strstr(buf_text(&e->document), "{\"large\":true}"));
 	assert_null(live_find(r->live, &id));
-	ear_done(&ear);
 }
 
 static void a_tenant_is_told_where_something_may_be_missing(void **state)
 {
 	struct rig *r = *state;
-	struct ear e;
+	struct ear *e = follow_tenant(r, NULL);
 
-	follow_tenant(r, NULL, &e);
 	live_tell_start(r->live, topology_event_shard(TENANT));
 	live_tell_start(r->live, topology_event_shard(slice_text("somebody")));
-	assert_string_equal(buf_text(&e.told), "start start");
-	ear_done(&e);
+	assert_told(e, "start start");
 }
 
 /* ---- shards ---- */
@@ -583,22 +564,20 @@ static void a_shard_that_nobody_follows_is_let_go_after_a_while(void **state)
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
 	unsigned shard = live_shard_of(slice_of(id.bytes, ID_LEN));
-	struct ear e;
+	struct ear *e;
 
 	for (size_t i = 0; i < TOPOLOGY_EVENT_SHARDS; i++)
 		r->live->shards[i].state = SHARD_UNBOUND;
-	follow(r, &id, 0, &e);
+	e = follow(r, &id, 0);
 	assert_int_equal(r->live->shards[shard].state, SHARD_BINDING);
 	assert_int_equal(r->live->shards_len, 1);
 	assert_false(live_shards_tidy(r->live, clock_mono_ms() + HOUR_MS));
-	live_unfollow(e.follower);
-	e.follower = NULL;
+	leave(e);
 	assert_true(live_shards_tidy(r->live, clock_mono_ms() + 29000));
 	assert_int_equal(r->live->shards_len, 1);
 	assert_false(live_shards_tidy(r->live, clock_mono_ms() + 31000));
 	assert_int_equal(r->live->shards_len, 0);
 	assert_int_equal(r->live->shards[shard].state, SHARD_UNBOUND);
-	ear_done(&e);
 }
 
 static void whoever_follows_after_others_have_left_is_looked_after_at_once(void **state)
@@ -606,32 +585,24 @@ static void whoever_follows_after_others_have_left_is_looked_after_at_once(void 
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
 	struct timeval at, now;
-	struct ear left, e;
 
-	follow_tenant(r, NULL, &left);
-	live_unfollow(left.follower);
-	left.follower = NULL;
-	follow(r, &id, 0, &e);
+	leave(follow_tenant(r, NULL));
+	follow(r, &id, 0);
 	evutil_gettimeofday(&now, NULL);
 	assert_true(evtimer_pending(r->live->tick, &at));
 	assert_in_range(at.tv_sec - now.tv_sec, 0, 2);
-	ear_done(&left);
-	ear_done(&e);
 }
 
 static void what_is_no_event_is_let_go(void **state)
 {
 	struct rig *r = *state;
 	struct id id = fresh_id(r);
-	struct ear e;
+	struct ear *e = follow_queued(r, &id);
 
-	follow(r, &id, 0, &e);
-	await_told(r, &e, "queued/0");
 	live_on_event(r->live, slice_text("\x80"));
 	live_on_event(r->live, slice_text(""));
 	live_on_event(r->live, slice_text("\xc1"));
-	assert_string_equal(buf_text(&e.told), "queued/0");
-	ear_done(&e);
+	assert_told(e, "queued/0");
 }
 
 int main(void)
