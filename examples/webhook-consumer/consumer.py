@@ -27,7 +27,9 @@ def take(message_id, message):
         database.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, at INTEGER)")
         database.execute("DELETE FROM seen WHERE at < ?", (time.time() - KEEP_S,))
         if database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (message_id, time.time())).rowcount:
-            print(message["type"], message["data"]["id"], json.dumps(message["data"].get("result")), flush=True)
+            result = json.dumps(message["data"].get("result"))
+            # In one piece: others print at the same time.
+            print(f'{message["type"]} {message["data"]["id"]} {result}\n', end="", flush=True)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
