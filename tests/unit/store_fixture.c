@@ -600,3 +600,14 @@ int add_dead_letter(struct fixture *f, const struct store_dead_letter *d)
 
 	return await_answer(&a, store_dead_letter_add(f->store, d, on_done, &a));
 }
+
+void fixture_expect_works(struct fixture *f)
+{
+	struct id id = new_id(f, T0);
+	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, T0);
+	const struct store_task *t;
+
+	assert_int_equal(apply_one(f, &e, NULL), 0);
+	assert_int_equal(get_task(f, &id, 0, &t), 0);
+	assert_int_equal(t->presence, STORE_PRESENT);
+}

@@ -44,6 +44,8 @@ void fixture_await_up(struct fixture *f, bool is_up);
 /* Only the store, with the folder as it is. */
 void fixture_start_store(struct fixture *f);
 void fixture_stop_store(struct fixture *f);
+/* What is written now is there afterwards. */
+void fixture_expect_works(struct fixture *f);
 
 struct id new_id(struct fixture *f, int64_t at_ms);
 /* An event with everything that it must have. */

@@ -66,17 +66,6 @@ static void put_file(const struct fixture *f, const void *bytes, size_t len)
 	close(fd);
 }
 
-static void expect_works(struct fixture *f)
-{
-	struct id id = new_id(f, T0);
-	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, T0);
-	const struct store_task *t;
-
-	assert_int_equal(apply_one(f, &e, NULL), 0);
-	assert_int_equal(get_task(f, &id, 0, &t), 0);
-	assert_int_equal(t->presence, STORE_PRESENT);
-}
-
 /* Starts on what is there now and gives the reason why it does not come up. */
 static const char *start_in_vain(struct fixture *f)
 {
@@ -106,7 +95,7 @@ static void missing_folders_are_made_and_nobody_else_may_read(void **state)
 	snprintf(f->url, sizeof f->url, "sqlite:%s/a/b/t.db", f->folder);
 	fixture_start_store(f);
 	fixture_await_up(f, true);
-	expect_works(f);
+	fixture_expect_works(f);
 	assert_int_equal(mode_of(path_of(f)), 0600);
 	snprintf(path, sizeof path, "%s-wal", path_of(f));
 	assert_int_equal(mode_of(path), 0600);
@@ -137,7 +126,7 @@ static void a_folder_that_cannot_be_made_is_told_and_waited_for(void **state)
 	assert_non_null(strstr(start_in_vain(f), "writable for this user"));
 	remove(file);
 	fixture_await_up(f, true);
-	expect_works(f);
+	fixture_expect_works(f);
 	fixture_stop_store(f);
 	remove_database(f);
 	rmdir(file);
@@ -163,7 +152,7 @@ static void a_file_that_is_no_database_is_told_and_left_as_it_is(void **state)
 	close(fd);
 	remove_database(f);
 	fixture_await_up(f, true);
-	expect_works(f);
+	fixture_expect_works(f);
 }
 
 static void the_database_of_another_program_is_left_as_it_is(void **state)
@@ -193,7 +182,7 @@ static void a_newer_schema_is_refused_in_so_many_words(void **state)
 	snprintf(text, sizeof text, "UPDATE meta SET value = %d WHERE key = 'schema'", (int)version);
 	run_sql(f, text);
 	fixture_await_up(f, true);
-	expect_works(f);
+	fixture_expect_works(f);
 }
 
 static void a_file_deleted_in_use_is_noticed(void **state)
@@ -204,7 +193,7 @@ static void a_file_deleted_in_use_is_noticed(void **state)
 	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, T0);
 	unsigned told;
 
-	expect_works(f);
+	fixture_expect_works(f);
 	remove_database(f);
 	assert_int_equal(apply_one(f, &e, NULL), -EIO);
 	fixture_await_up(f, false);
@@ -316,7 +305,7 @@ static void the_first_version_is_upgraded_with_its_dead_deliveries(void **state)
 	fixture_start_store(f);
 	fixture_await_up(f, true);
 	assert_int_equal(ask(f, "SELECT dead_at - 1700000000000 FROM due WHERE dead_tenant = 'acme'"), 7);
-	expect_works(f);
+	fixture_expect_works(f);
 }
 
 static void an_upgrade_that_fails_leaves_the_old_version(void **state)

@@ -98,17 +98,6 @@ static void use_url(struct fixture *f, const char *role, const char *password, i
 	postgres_server_url_as(f->url, sizeof f->url, role, password, port, database);
 }
 
-static void expect_works(struct fixture *f)
-{
-	struct id id = new_id(f, T0);
-	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, T0);
-	const struct store_task *t;
-
-	assert_int_equal(apply_one(f, &e, NULL), 0);
-	assert_int_equal(get_task(f, &id, 0, &t), 0);
-	assert_int_equal(t->presence, STORE_PRESENT);
-}
-
 static void each_reason_why_it_cannot_be_used_is_told(void **state)
 {
 	struct fixture *f = *state;
@@ -137,7 +126,7 @@ static void each_reason_why_it_cannot_be_used_is_told(void **state)
 	snprintf(text, sizeof text, "ALTER DATABASE %s RESET default_transaction_read_only", f->folder);
 	postgres_server_run("postgres", text);
 	fixture_await_up(f, true);
-	expect_works(f);
+	fixture_expect_works(f);
 }
 
 static void a_role_with_fewer_rights_is_told_which_one_is_missing(void **state)
@@ -155,7 +144,7 @@ static void a_role_with_fewer_rights_is_told_which_one_is_missing(void **state)
 	assert_non_null(strstr(start_in_vain(f), "DELETE on table postback.claims"));
 	postgres_server_run(f->folder, "GRANT DELETE ON postback.claims TO small");
 	fixture_await_up(f, true);
-	expect_works(f);
+	fixture_expect_works(f);
 	postgres_server_run(f->folder, "REVOKE INSERT ON postback.results FROM small");
 	{
 		struct id id = new_id(f, T0);
@@ -195,7 +184,7 @@ static void the_database_of_another_program_is_shared(void **state)
 		"DROP SCHEMA postback CASCADE; CREATE TABLE tasks (x int); CREATE TABLE meta (x int)");
 	fixture_start_store(f);
 	fixture_await_up(f, true);
-	expect_works(f);
+	fixture_expect_works(f);
 	assert_int_equal(postgres_server_ask(f->folder, "SELECT count(*) FROM public.tasks"), 0);
 }
 
@@ -261,7 +250,7 @@ static void a_server_that_goes_and_comes_is_noticed_by_the_idle(void **state)
 	assert_null(strstr(f->why, "p@ss"));
 	postgres_server_start();
 	fixture_await_up(f, true);
-	expect_works(f);
+	fixture_expect_works(f);
 }
 
 static void a_session_that_is_ended_by_hand_is_made_again(void **state)
@@ -273,7 +262,7 @@ static void a_session_that_is_ended_by_hand_is_made_again(void **state)
 		"AND pid <> pg_backend_pid()");
 	fixture_await_up(f, false);
 	fixture_await_up(f, true);
-	expect_works(f);
+	fixture_expect_works(f);
 }
 
 static void a_row_held_by_hand_is_waited_for_and_then_given_up(void **state)
