@@ -124,7 +124,8 @@ struct backend_type {
 
 	/* Writing. */
 	int (*keys_add)(struct backend *b, const struct id_key *key, int64_t now_ms);
-	int (*later_insert)(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len);
+	int (*later_insert)(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len,
+		bool *is_gone);
 	int (*later_undo)(struct backend *b, const struct id *ids, size_t len);
 	int (*batch_insert)(struct backend *b, const struct id *id, struct slice tenant, int64_t now_ms);
 	int (*batch_seal)(struct backend *b, struct arena *a, const struct id *id, const struct id *accepted,

@@ -91,10 +91,16 @@ static void reply_done(struct op *op)
 
 static int run_later_insert(struct backend *b, struct op *op)
 {
-	return b->type->later_insert(b, &op->arena, op->done.later.tasks, op->done.later.len);
+	return b->type->later_insert(
+		b, &op->arena, op->done.later.tasks, op->done.later.len, &op->done.later.is_gone);
 }
 
-static const struct op_type op_later_insert = {"later_insert", true, run_later_insert, reply_done};
+static void reply_later_insert(struct op *op)
+{
+	op->done.cb(op->rc == 0 && op->done.later.is_gone ? -ENOENT : op->rc, op->arg);
+}
+
+static const struct op_type op_later_insert = {"later_insert", true, run_later_insert, reply_later_insert};
 
 int store_later_insert(
 	struct store *s, const struct store_later *tasks, size_t len, store_done_cb *cb, void *arg)

@@ -34,6 +34,7 @@ struct op {
 				struct {
 					const struct store_later *tasks;
 					size_t len;
+					bool is_gone;
 				} later;
 				struct {
 					const struct id *ids;

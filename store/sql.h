@@ -154,7 +154,7 @@ int sql_changes_read(struct backend *b);
 	"id, tenant, task, state, attempt, created_at, due_at, started_at, finished_at, rev, progress, " \
 	"metadata, worker, error_type, error_message, error_retryable, error_status, error_data, "       \
 	"content_type, result_len, result_is_json, waits_for, batch, retry_of, pending, delivered, "     \
-	"undelivered, is_waiting "
+	"undelivered, is_waiting, waits, wants_previous "
 void sql_task_read(const struct query *q, struct arena *a, struct store_task *t);
 
 /* sql_apply.c */
@@ -184,7 +184,8 @@ int sql_end_release(
 	struct sql *s, struct arena *a, const struct id *ids, size_t len, int64_t now_ms, bool *has_due);
 
 /* sql_later.c */
-int sql_later_insert(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len);
+int sql_later_insert(
+	struct backend *b, struct arena *a, const struct store_later *tasks, size_t len, bool *is_gone);
 int sql_later_undo(struct backend *b, const struct id *ids, size_t len);
 int sql_task_cancel(
 	struct backend *b, struct arena *a, const struct id *id, int64_t now_ms, enum store_cancel *out);

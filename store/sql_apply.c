@@ -131,9 +131,9 @@ static void read_known(const struct query *q, struct arena *a, struct known *k)
 {
 	k->exists = true;
 	sql_task_read(q, a, &k->row);
-	k->rank = (uint32_t)row_int(q, 28);
-	k->seq = (uint64_t)row_int(q, 29);
-	k->deliver = row_copy(q, 30, a);
+	k->rank = (uint32_t)row_int(q, 30);
+	k->seq = (uint64_t)row_int(q, 31);
+	k->deliver = row_copy(q, 32, a);
 }
 
 /* And holds them: they are about to be written. */
@@ -257,6 +257,16 @@ static struct store_task born(const struct store_event *e)
 	};
 }
 
+/* A request that comes back from its run has what came before in it; one that is dropped lacks nothing. */
+static bool wants_previous(const struct step *st)
+{
+	const struct store_event *e = st->event;
+
+	if (e->kind == STORE_EVENT_SUCCEEDED || e->kind == STORE_EVENT_CANCELED || slice_is_set(e->request))
+		return false;
+	return st->row.wants_previous;
+}
+
 /*
  * What an event does not say stays as it was, but for what belongs to one attempt: the next one begins without progress
  * and error.
@@ -284,6 +294,7 @@ static void make_row(struct step *st)
 	row->result_len = (int64_t)e->result.len;
 	row->result_is_json = e->result_is_json;
 	row->deliveries_pending = (uint32_t)st->deliveries_len;
+	row->wants_previous = wants_previous(st);
 }
 
 static void bind_error(struct query *q, const struct store_error *e)
@@ -341,7 +352,6 @@ static int insert_row(const struct batch *b, struct step *st)
 	return query_run_into(&q, &st->known->made);
 }
 
-/* After its first run a request has what came before in it already. */
 static int update_row(const struct batch *b, const struct step *st)
 {
 	struct query q;
@@ -351,8 +361,9 @@ static int update_row(const struct batch *b, const struct step *st)
 		"started_at = ?8, finished_at = ?9, sweep_at = ?10, pending = ?11, progress = ?12, worker = ?13, "
 		"error_type = ?14, error_message = ?15, error_retryable = ?16, error_status = ?17, error_data = ?18, "
 		"content_type = ?19, result_len = ?20, result_is_json = ?21, deliver = ?22, "
-		"is_waiting = 0, wants_previous = 0 WHERE id = ?1");
+		"is_waiting = 0, wants_previous = ?23 WHERE id = ?1");
 	bind_common(&q, st);
+	query_int(&q, st->row.wants_previous);
 	return query_run(&q);
 }
 

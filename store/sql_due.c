@@ -134,27 +134,6 @@ static int lease(struct claiming *c, const struct store_due *d)
 	return query_run(&q);
 }
 
-struct waited {
-	enum store_wait waits;
-	struct id id;
-	bool wants_previous;
-};
-
-static int load_waited(struct claiming *c, const struct id *id, struct waited *w)
-{
-	struct query q;
-	int rc;
-
-	*w = (struct waited){0};
-	query_init(&q, c->s, "SELECT waits, waits_for, wants_previous FROM tasks WHERE id = ?");
-	query_id(&q, id);
-	rc = query_next(&q);
-	if (rc == 1)
-		*w = (struct waited){(enum store_wait)row_int(&q, 0), row_id(&q, 1), row_int(&q, 2) != 0};
-	query_done(&q);
-	return rc < 0 ? rc : 0;
-}
-
 static int load_batch_counts(struct claiming *c, const struct id *batch, uint32_t by_state[TASK_STATES])
 {
 	struct slice ids = {0};
@@ -170,20 +149,17 @@ static int load_batch_counts(struct claiming *c, const struct id *batch, uint32_
 	return rc < 0 ? rc : sql_batch_states(c->s, c->a, ids, by_state);
 }
 
-/* Only the first run of a stored request still lacks what came before it. */
 static int load_previous(struct claiming *c, struct store_due *d)
 {
-	struct waited w;
-	int rc = load_waited(c, &d->task_id, &w);
+	const struct store_task *t = &d->task;
 
-	if (rc < 0 || w.waits == STORE_WAITS_NOT)
-		return rc;
-	d->wants_previous = w.wants_previous;
-	if (w.waits == STORE_WAITS_TASK)
-		return sql_task_load(
-			c->s, c->a, &w.id, w.wants_previous ? STORE_WITH_RESULT : 0, &d->previous);
-	d->previous_batch = w.id;
-	return load_batch_counts(c, &w.id, d->previous_counts);
+	d->wants_previous = t->wants_previous;
+	if (!t->wants_previous)
+		return 0;
+	if (t->waits == STORE_WAITS_TASK)
+		return sql_task_load(c->s, c->a, &t->waits_for, STORE_WITH_RESULT, &d->previous);
+	d->previous_batch = t->waits_for;
+	return load_batch_counts(c, &t->waits_for, d->previous_counts);
 }
 
 /* Its endpoint takes nothing more; what else is pending for it follows, a part with each claim. */

@@ -137,13 +137,14 @@ static int write_end(struct sql *s, const struct sql_end *end, const struct reas
 	query_init(&q, s,
 		"UPDATE tasks SET state = ?, finished_at = ?, sweep_at = ?, pending = ?, error_type = ?, "
 		"error_message = ?, error_retryable = 0, error_status = 0, error_data = NULL, deliver = NULL, "
-		"is_waiting = 0, rev = rev + 1 WHERE id = ?");
+		"is_waiting = 0, wants_previous = CASE WHEN ? <> 0 THEN 0 ELSE wants_previous END, rev = rev + 1 WHERE id = ?");
 	query_int(&q, end->state);
 	query_int(&q, end->now_ms);
 	query_int(&q, lifetime_of_content(&s->lifetime, end->now_ms));
 	query_int(&q, (int64_t)end->deliveries_len);
 	query_text(&q, slice_text(why->error_type));
 	query_text(&q, why->message);
+	query_int(&q, end->state == TASK_CANCELED);
 	query_id(&q, &end->id);
 	rc = query_run(&q);
 	if (rc == 0)

@@ -134,14 +134,51 @@ static int hold_awaited(struct sql *s, const struct store_later *tasks, size_t l
 	return rc < 0 ? rc : sql_batch_lock(s, ids, awaited(tasks, len, STORE_WAITS_BATCH, ids));
 }
 
-int sql_later_insert(struct backend *b, struct arena *a, const struct store_later *tasks, size_t len)
+/* Held, so that it stays there until this is written. */
+static int is_awaited_gone(struct sql *s, struct arena *a, const struct store_later *t, bool *out)
+{
+	struct store_task previous;
+	bool found, is_complete;
+	int rc;
+
+	if (t->waits == STORE_WAITS_BATCH) {
+		rc = sql_batch_lock(s, &t->waits_for, 1);
+		if (rc == 0)
+			rc = sql_batch_is_complete(s, &t->waits_for, &found, &is_complete);
+		*out = rc == 0 && !found;
+		return rc;
+	}
+	rc = sql_lock_tasks(s, &t->waits_for, 1);
+	if (rc == 0)
+		rc = sql_task_load(s, a, &t->waits_for, 0, &previous);
+	*out = rc == 0 && previous.presence != STORE_PRESENT;
+	return rc;
+}
+
+static int is_any_gone(
+	struct sql *s, struct arena *a, const struct store_later *tasks, size_t len, bool *is_gone)
+{
+	int rc = 0;
+
+	*is_gone = false;
+	for (size_t i = 0; i < len && rc == 0 && !*is_gone; i++)
+		if (tasks[i].needs_awaited)
+			rc = is_awaited_gone(s, a, &tasks[i], is_gone);
+	return rc;
+}
+
+int sql_later_insert(
+	struct backend *b, struct arena *a, const struct store_later *tasks, size_t len, bool *is_gone)
 {
 	struct sql *s = sql_of(b);
 	struct id *ids = arena_alloc(a, len, sizeof *ids);
 	int rc = ids ? sql_lock_chains(s, ids, awaited(tasks, len, STORE_WAITS_TASK, ids), true) : -ENOMEM;
 
 	if (rc == 0)
-		rc = insert_all(s, a, tasks, len);
+		rc = is_any_gone(s, a, tasks, len, is_gone);
+	if (rc < 0 || *is_gone)
+		return rc;
+	rc = insert_all(s, a, tasks, len);
 	if (rc == 0)
 		rc = hold_awaited(s, tasks, len, ids);
 	for (size_t i = 0; i < len && rc == 0; i++)

@@ -33,7 +33,7 @@ struct found {
 	enum task_state state;
 	bool is_waiting;
 	enum store_wait waits;
-	struct id waits_for;
+	struct id waits_for, batch;
 };
 
 static int run_for(struct sql *s, const char *text, const struct id *id)
@@ -92,7 +92,7 @@ static int collect_finished(
 	return 0;
 }
 
-/* A next step that is still to be published may want one's result as its `previous`. */
+/* A next step that is still to run, or can be retried without ever having run, wants one's result as its `previous`. */
 static int find_wanted(const struct sweep *w, const struct finished *f)
 {
 	struct query q;
@@ -100,7 +100,7 @@ static int find_wanted(const struct sweep *w, const struct finished *f)
 
 	query_init(&q, w->s,
 		"SELECT waits_for FROM tasks INDEXED BY tasks_wanting "
-		"WHERE waits_for = /*pg:ANY*/ (?) AND wants_previous = 1 AND state = 0");
+		"WHERE waits_for = /*pg:ANY*/ (?) AND wants_previous = 1");
 	query_each(&q, f->ids, f->len);
 	while ((rc = query_next(&q)) == 1) {
 		const struct found key = {.id = row_id(&q, 0)}, *at = &key;
@@ -119,9 +119,19 @@ static const char *const contents[] = {
 	"DELETE FROM tasks WHERE id = /*pg:ANY*/ (?)",
 };
 
+/* Its batch counts one by its tombstone, however late it ended, and keeps that for as long as it is there itself. */
+static int64_t forget_at(const struct sweep *w, const struct found *f)
+{
+	int64_t by_id_ms = lifetime_of_id(&w->s->lifetime, &f->id);
+
+	if (id_is_zero(&f->batch))
+		return by_id_ms;
+	return (by_id_ms > w->now_ms ? by_id_ms : w->now_ms) + 2 * LIFETIME_RECHECK_MS;
+}
+
 static int bury(const struct sweep *w, const struct found *f)
 {
-	int64_t forget_ms = lifetime_of_id(&w->s->lifetime, &f->id);
+	int64_t forget_ms = forget_at(w, f);
 	struct query q;
 
 	if (forget_ms <= w->now_ms)
@@ -275,7 +285,7 @@ static int find_tasks(const struct sweep *w, struct found *found, size_t *len)
 
 	*len = 0;
 	query_init(&q, w->s,
-		"SELECT id, tenant, state, is_waiting, waits, waits_for FROM tasks INDEXED BY tasks_to_sweep "
+		"SELECT id, tenant, state, is_waiting, waits, waits_for, batch FROM tasks INDEXED BY tasks_to_sweep "
 		"WHERE sweep_at <= ? AND pending = 0 ORDER BY sweep_at LIMIT ? /*pg:FOR UPDATE SKIP LOCKED*/");
 	query_int(&q, w->now_ms);
 	query_int(&q, (int64_t)w->limit);
@@ -287,6 +297,7 @@ static int find_tasks(const struct sweep *w, struct found *found, size_t *len)
 			.is_waiting = row_int(&q, 3) != 0,
 			.waits = (enum store_wait)row_int(&q, 4),
 			.waits_for = row_id(&q, 5),
+			.batch = row_id(&q, 6),
 		};
 	return rc < 0 ? rc : w->a->has_failed ? -ENOMEM : 0;
 }
@@ -398,15 +409,33 @@ static int forget(const struct sweep *w, const char *text, int64_t until_ms)
 	return 0;
 }
 
-/* A batch stays as long as one of its tasks, or one that waits for it, is known. */
+/* A batch stays as long as one of its tasks is known, or one that waits for it or wants it as its `previous`. */
 static int has_rows(const struct sweep *w, const struct id *id, struct slice ids, bool *out)
 {
+	struct slice self = slice_of(id->bytes, ID_LEN);
 	int rc = find_any(w, "SELECT 1 FROM tasks WHERE id = /*pg:ANY*/ (?)", ids, out);
 
-	if (rc < 0 || *out)
-		return rc;
-	return find_any(w, "SELECT 1 FROM tasks WHERE waits_for = /*pg:ANY*/ (?) AND is_waiting = 1",
-		slice_of(id->bytes, ID_LEN), out);
+	if (rc == 0 && !*out)
+		rc = find_any(w, "SELECT 1 FROM tasks WHERE waits_for = /*pg:ANY*/ (?) AND is_waiting = 1",
+			self, out);
+	if (rc == 0 && !*out)
+		rc = find_any(w,
+			"SELECT 1 FROM tasks WHERE waits_for = /*pg:ANY*/ (?) AND wants_previous = 1", self,
+			out);
+	return rc;
+}
+
+static int keep_tombstones(const struct sweep *w, struct slice ids)
+{
+	struct query q;
+
+	if (ids.len < ID_LEN)
+		return 0;
+	query_init(&q, w->s,
+		"UPDATE tombstones SET forget_at = ?2 WHERE id = /*pg:ANY*/ (?1) AND forget_at < ?2");
+	query_each(&q, (const struct id *)ids.data, ids.len / ID_LEN);
+	query_int(&q, w->now_ms + 2 * LIFETIME_RECHECK_MS);
+	return query_run(&q);
 }
 
 static int sweep_batch(const struct sweep *w, const struct id *id, struct slice ids)
@@ -424,7 +453,8 @@ static int sweep_batch(const struct sweep *w, const struct id *id, struct slice 
 	query_init(&q, w->s, "UPDATE batches SET sweep_at = ? WHERE id = ?");
 	query_int(&q, w->now_ms + LIFETIME_RECHECK_MS);
 	query_id(&q, id);
-	return query_run(&q);
+	rc = query_run(&q);
+	return rc < 0 ? rc : keep_tombstones(w, ids);
 }
 
 struct batch_found {

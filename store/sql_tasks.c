@@ -35,6 +35,8 @@ void sql_task_read(const struct query *q, struct arena *a, struct store_task *t)
 		.waits_for = row_id(q, 21),
 		.batch = row_id(q, 22),
 		.retry_of = row_id(q, 23),
+		.waits = (enum store_wait)row_int(q, 28),
+		.wants_previous = row_int(q, 29) != 0,
 		.deliveries_pending = (uint32_t)row_int(q, 24),
 		.deliveries_delivered = (uint32_t)row_int(q, 25),
 		.deliveries_dead = (uint32_t)row_int(q, 26),

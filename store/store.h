@@ -65,6 +65,8 @@ struct store_error {
 	struct slice data; /* JSON text; unset: none */
 };
 
+enum store_wait { STORE_WAITS_NOT, STORE_WAITS_TASK, STORE_WAITS_BATCH };
+
 enum store_presence {
 	STORE_ABSENT,
 	STORE_PRESENT,
@@ -93,6 +95,8 @@ struct store_task {
 	struct slice
 		request; /* with STORE_WITH_REQUEST: the encoded request, where it was kept; unset: not */
 	struct id waits_for, batch, retry_of; /* zero: none */
+	enum store_wait waits;		      /* what waits_for is */
+	bool wants_previous; /* the stored request lacks its `previous` still: it never came back from a run */
 	uint32_t deliveries_pending, deliveries_delivered, deliveries_dead;
 	uint32_t span; /* of a change that is told: this and span - 1 before it in one; 0: this one alone */
 };
@@ -143,8 +147,6 @@ void store_on_change(struct store *s, store_change_cb *cb, void *arg);
 
 /* ---- tasks: what happens later ---- */
 
-enum store_wait { STORE_WAITS_NOT, STORE_WAITS_TASK, STORE_WAITS_BATCH };
-
 /* A task that is to run later: delayed, or after another. It starts as `scheduled`. */
 struct store_later {
 	struct id id;
@@ -155,11 +157,15 @@ struct store_later {
 	struct id
 		waits_for; /* task: due when it has succeeded, canceled when it ends otherwise; batch: when all ended */
 	bool wants_previous;  /* its payload gets `previous` when it becomes due */
+	bool needs_awaited;   /* of no use unless what it waits for is known still: present, or a batch */
 	struct slice request; /* encoded; attempt 1 */
 	struct slice metadata;
 	struct id batch, retry_of;
 };
-/* One whose id is there already is left as it is. What it waits for may have ended before. */
+/*
+ * One whose id is there already is left as it is. What it waits for may have ended before. -ENOENT: what one of them needs
+ * is not known any more, and nothing was inserted.
+ */
 int store_later_insert(
 	struct store *s, const struct store_later *tasks, size_t len, store_done_cb *cb, void *arg);
 /*
@@ -284,7 +290,8 @@ int store_task_cancel(struct store *s, const struct id *id, int64_t now_ms, stor
 
 /* ---- registered endpoints ---- */
 
-#define STORE_ENDPOINTS_MAX 100 /* a tenant */
+#define STORE_ENDPOINTS_MAX	       100 /* a tenant */
+#define STORE_ENDPOINT_OLD_SECRETS_MAX 7   /* an endpoint: with the present one as many as sign a message */
 
 /* A receiver of a tenant's outcomes: each task that ends and matches gets a delivery to it, beside those it asked for. */
 struct store_endpoint {
@@ -296,8 +303,7 @@ struct store_endpoint {
 	struct slice tasks;
 	uint32_t outcomes;	 /* 1 << enum task_state, each; 0: every terminal one */
 	struct slice secret;	 /* "whsec_…" */
-	struct slice old_secret; /* signs, too, until old_until_ms; unset: none */
-	int64_t old_until_ms;
+	struct slice old_secrets; /* sign, too, each until its moment (store/endpoint.h); unset or empty: none */
 	int64_t created_at_ms, updated_at_ms;
 	bool is_enabled;
 	int64_t disabled_at_ms;	      /* 0: it is enabled */
@@ -309,6 +315,7 @@ enum store_endpoint_outcome {
 	STORE_ENDPOINT_DONE,
 	STORE_ENDPOINT_ABSENT,	 /* no such endpoint of this tenant */
 	STORE_ENDPOINT_TOO_MANY, /* the tenant has STORE_ENDPOINTS_MAX */
+	STORE_ENDPOINT_TOO_MANY_SECRETS, /* STORE_ENDPOINT_OLD_SECRETS_MAX before the present one are valid still */
 };
 /* `endpoints`: what was asked for, or as it is now; none when absent, refused or removed. */
 typedef void store_endpoints_cb(int rc, enum store_endpoint_outcome what,
@@ -338,7 +345,10 @@ struct store_endpoint_change {
 };
 int store_endpoint_change(struct store *s, const struct id *id, struct slice tenant,
 	const struct store_endpoint_change *change, store_endpoints_cb *cb, void *arg);
-/* A new secret; the one until now signs, too, until old_until_ms. */
+/*
+ * A new secret. The one until now signs, too, until old_until_ms, and so do those before it as long as they were to, but
+ * no longer than that. With the secret that it has already only the others are cut short.
+ */
 int store_endpoint_rotate(struct store *s, const struct id *id, struct slice tenant, struct slice secret,
 	int64_t old_until_ms, int64_t now_ms, store_endpoints_cb *cb, void *arg);
 /* What is pending for it, or for one that is disabled, ends dead before long. */
@@ -360,11 +370,11 @@ struct store_due {
 	struct store_task task;	 /* as it is now; for "task" with request; others with a JSON result */
 	struct id endpoint;	 /* the registered one that it is for, whose URL the target has; zero: none */
 	struct slice secret;	 /* of the endpoint, as it is now */
-	struct slice old_secret; /* the one before it, while that is valid */
+	struct slice old_secrets; /* those before it, as in struct store_endpoint */
 	bool wants_previous;
 	struct store_task
-		previous;	  /* the task it waited for, with result; presence says whether still there */
-	struct id previous_batch; /* zero: it did not wait for a batch */
+		previous; /* then the task it waited for, with result; presence says whether still there */
+	struct id previous_batch; /* or the batch; zero: it did not wait for one */
 	uint32_t previous_counts[TASK_STATES];
 };
 /*

@@ -595,6 +595,7 @@ static struct store_later after(struct fixture *f, const struct id *previous, en
 
 	later.waits = waits;
 	later.waits_for = *previous;
+	later.wants_previous = waits == STORE_WAITS_BATCH;
 	return later;
 }
 
@@ -758,6 +759,60 @@ static void what_waits_for_something_ended_is_decided_at_once(void **state)
 	runs = new_id(f, T0);
 	apply_kind(f, STORE_EVENT_STARTED, &runs, 1, T0);
 	assert_int_equal(task_now(f, &runs)->state, TASK_RUNNING);
+}
+
+static struct store_later needing(struct fixture *f, const struct id *previous, enum store_wait waits)
+{
+	struct store_later later = after(f, previous, waits);
+
+	later.wants_previous = true;
+	later.needs_awaited = true;
+	return later;
+}
+
+static void what_needs_something_that_is_known_runs_with_it(void **state)
+{
+	struct fixture *f = *state;
+	struct id good = new_id(f, T0), batch = id_mint(&f->minter, ID_BATCH, TENANT, (uint64_t)T0);
+	struct store_later later[] = {
+		needing(f, &good, STORE_WAITS_TASK), needing(f, &batch, STORE_WAITS_BATCH)};
+	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &good, 1, T0);
+	const struct store_due *due;
+
+	e.result = slice_text("1");
+	e.batch = batch;
+	assert_int_equal(insert_batch(f, &batch, T0), 0);
+	apply(f, &e);
+	assert_int_equal(seal_batch(f, &batch, &good, 1, T0), 0);
+	assert_int_equal(insert_later(f, later, 2), 0);
+	assert_int_equal(claim(f, 1, "task", T0, &due), 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(due[i].wants_previous);
+		if (id_is_equal(&due[i].task_id, &later[0].id))
+			assert_true(slice_is_text(due[i].previous.result, "1"));
+		else
+			assert_int_equal(due[i].previous_counts[TASK_SUCCEEDED], 1);
+	}
+}
+
+static void what_needs_something_that_is_gone_is_not_inserted(void **state)
+{
+	struct fixture *f = *state;
+	struct id there = new_id(f, T0), buried = new_id(f, T0), unknown = new_id(f, T0);
+	struct store_later later[2];
+
+	apply_kind(f, STORE_EVENT_SUCCEEDED, &buried, 1, T0);
+	sweep(f, T0 + DAY_MS);
+	apply_kind(f, STORE_EVENT_SUCCEEDED, &there, 1, T0);
+	for (int i = 0; i < 3; i++) {
+		later[0] = needing(f, &there, STORE_WAITS_TASK);
+		later[1] = needing(
+			f, i == 0 ? &buried : &unknown, i == 2 ? STORE_WAITS_BATCH : STORE_WAITS_TASK);
+		assert_int_equal(insert_later(f, later, 2), -ENOENT);
+		assert_int_equal(task_now(f, &later[0].id)->presence, STORE_ABSENT);
+		assert_int_equal(task_now(f, &later[1].id)->presence, STORE_ABSENT);
+	}
+	assert_int_equal(next_due(f, T0), INT64_MAX);
 }
 
 /* ---- canceling ---- */
@@ -1544,8 +1599,54 @@ static void the_content_stays_while_the_next_step_still_wants_it(void **state)
 	assert_int_equal(claim(f, 1, NULL, T0 + 2 * DAY_MS, &due), 1);
 	assert_true(slice_is_text(due->previous.result, "1"));
 	end_one(f, 1, &due->row, STORE_DUE_DONE, T0 + 2 * DAY_MS, 0);
-	assert_int_equal(sweep(f, T0 + 2 * DAY_MS + HOUR_MS).expired, 1);
-	assert_int_equal(task_now(f, &next)->state, TASK_QUEUED);
+	assert_int_equal(sweep(f, T0 + 3 * DAY_MS).expired, 0);
+	apply_kind(f, STORE_EVENT_RETRY, &next, 1, T0 + 3 * DAY_MS);
+	assert_int_equal(sweep(f, T0 + 3 * DAY_MS + HOUR_MS).expired, 1);
+	assert_int_equal(task_now(f, &next)->state, TASK_SCHEDULED);
+}
+
+/* Published, begun, and never heard of again: what is stored of it is what it was before it ran. */
+static void what_died_without_its_request_coming_back_wants_what_came_before_still(void **state)
+{
+	struct fixture *f = *state;
+	struct id first = new_id(f, T0);
+	struct id next = insert_after(f, &first, true);
+	int64_t dead_ms = T0 + (TASK_TTL_H + MARGIN_H) * HOUR_MS;
+	const struct store_due *due;
+
+	apply_kind(f, STORE_EVENT_SUCCEEDED, &first, 1, T0);
+	assert_int_equal(claim(f, 1, NULL, T0, &due), 1);
+	end_one(f, 1, &due->row, STORE_DUE_DONE, T0, 0);
+	apply_kind(f, STORE_EVENT_STARTED, &next, 1, T0);
+	assert_int_equal(sweep(f, dead_ms).died, 1);
+	assert_int_equal(task_now(f, &next)->state, TASK_DEAD);
+	assert_true(task_now(f, &next)->wants_previous);
+	assert_int_equal(task_now(f, &next)->waits, STORE_WAITS_TASK);
+	assert_int_equal(sweep(f, dead_ms + DAY_MS - 1).expired, 0);
+	assert_int_equal(task_now(f, &first)->presence, STORE_PRESENT);
+	assert_int_equal(sweep(f, dead_ms + DAY_MS).expired, 1);
+	assert_int_equal(sweep(f, dead_ms + DAY_MS + HOUR_MS).expired, 1);
+	assert_int_equal(task_now(f, &first)->presence, STORE_ABSENT);
+}
+
+static void what_runs_again_with_its_request_wants_nothing_more(void **state)
+{
+	struct fixture *f = *state;
+	static const enum store_event_kind kinds[] = {STORE_EVENT_RETRY, STORE_EVENT_SUCCEEDED,
+		STORE_EVENT_FAILED, STORE_EVENT_CANCELED, STORE_EVENT_DEAD};
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		struct id first = new_id(f, T0);
+		struct id next = insert_after(f, &first, true);
+		struct store_event e = event_of(kinds[i], &next, 1, T0);
+
+		apply_kind(f, STORE_EVENT_SUCCEEDED, &first, 1, T0);
+		assert_true(task_now(f, &next)->wants_previous);
+		e.request = slice_text("as it ran");
+		apply(f, &e);
+		assert_false(task_now(f, &next)->wants_previous);
+	}
+	assert_int_equal(sweep(f, T0 + DAY_MS).expired, 9);
 }
 
 static void keys_batches_and_dead_letters_are_forgotten_in_time(void **state)
@@ -1573,6 +1674,48 @@ static void keys_batches_and_dead_letters_are_forgotten_in_time(void **state)
 	assert_false(b->found);
 	assert_int_equal(sweep(f, T0 + 30 * DAY_MS - 1).forgotten, 0);
 	assert_int_equal(sweep(f, T0 + 30 * DAY_MS).forgotten, 1);
+}
+
+/* One ended long before the other, and nothing but its batch can tell how. */
+static void a_batch_counts_what_was_swept_long_ago(void **state)
+{
+	struct fixture *f = *state;
+	struct id batch = new_batch(f), items[] = {new_id(f, T0), new_id(f, T0), new_id(f, T0)};
+	struct store_later late[] = {
+		later_of(&items[1], T0, T0 + 20 * DAY_MS), later_of(&items[2], T0, T0 + 30 * DAY_MS)};
+	struct store_later then = after(f, &batch, STORE_WAITS_BATCH);
+	const struct store_batch *b;
+	const struct store_due *due;
+	uint32_t by_state[TASK_STATES];
+	enum store_cancel what;
+
+	late[0].batch = late[1].batch = batch;
+	assert_int_equal(insert_later(f, late, 2), 0);
+	assert_int_equal(insert_later(f, &then, 1), 0);
+	assert_int_equal(seal_batch(f, &batch, items, 3, T0), 0);
+	end_item(f, &items[0], &batch, STORE_EVENT_SUCCEEDED);
+	for (int day = 1; day < 20; day++)
+		sweep(f, T0 + day * DAY_MS);
+	assert_int_equal(cancel_task(f, &items[1], T0 + 20 * DAY_MS, &what), 0);
+	for (int hour = 20 * 24; hour < 30 * 24; hour++)
+		sweep(f, T0 + hour * HOUR_MS);
+	assert_int_equal(get_batch(f, &batch, &b, by_state), 0);
+	assert_int_equal(by_state[TASK_SUCCEEDED], 1);
+	assert_int_equal(by_state[TASK_CANCELED], 1);
+	assert_int_equal(by_state[TASK_SCHEDULED], 1);
+	assert_int_equal(cancel_task(f, &items[2], T0 + 30 * DAY_MS, &what), 0);
+	assert_int_equal(claim(f, 1, NULL, T0 + 30 * DAY_MS, &due), 1);
+	assert_int_equal(due->previous_counts[TASK_SUCCEEDED], 1);
+	assert_int_equal(due->previous_counts[TASK_CANCELED], 2);
+	end_one(f, 1, &due->row, STORE_DUE_DEAD, T0 + 36 * DAY_MS, 0);
+	sweep(f, T0 + 36 * DAY_MS);
+	assert_int_equal(get_batch(f, &batch, &b, by_state), 0);
+	assert_true(b->found);
+	for (int hour = 37 * 24; hour < 38 * 24; hour++)
+		sweep(f, T0 + hour * HOUR_MS);
+	assert_int_equal(get_batch(f, &batch, &b, by_state), 0);
+	assert_false(b->found);
+	assert_int_equal(task_now(f, &items[0])->presence, STORE_ABSENT);
 }
 
 static void a_sweep_takes_no_more_than_its_limit_and_says_so(void **state)
@@ -1765,6 +1908,8 @@ int conformance_run(void)
 		TEST(the_next_step_runs_after_success_with_what_came_before),
 		TEST(all_further_steps_are_canceled_when_one_fails),
 		TEST(what_waits_for_something_ended_is_decided_at_once),
+		TEST(what_needs_something_that_is_known_runs_with_it),
+		TEST(what_needs_something_that_is_gone_is_not_inserted),
 		TEST(a_scheduled_task_is_canceled_with_what_waits_for_it),
 		TEST(what_is_queued_or_runs_is_not_the_stores_to_cancel),
 		TEST(what_is_being_published_is_not_canceled_behind_its_back),
@@ -1799,6 +1944,9 @@ int conformance_run(void)
 		TEST(what_waits_for_something_that_never_came_is_canceled),
 		TEST(what_waits_for_a_batch_waits_as_long_as_an_item_has_a_chance),
 		TEST(the_content_stays_while_the_next_step_still_wants_it),
+		TEST(what_died_without_its_request_coming_back_wants_what_came_before_still),
+		TEST(what_runs_again_with_its_request_wants_nothing_more),
+		TEST(a_batch_counts_what_was_swept_long_ago),
 		TEST(keys_batches_and_dead_letters_are_forgotten_in_time),
 		TEST(a_sweep_takes_no_more_than_its_limit_and_says_so),
 		TEST(the_version_changes_with_every_change_of_anybody),
