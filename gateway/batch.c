@@ -11,7 +11,6 @@
 #include "gateway/idempotency.h"
 #include "service/json_out.h"
 #include "gateway/lookup.h"
-#include "gateway/message.h"
 #include "gateway/metrics.h"
 #include "service/status.h"
 #include "gateway/submit.h"
@@ -124,6 +123,8 @@ static void render_accepted(const struct item *item, struct buf *out)
 	json_out_text(out, "task", slice_text(s->task));
 	json_out_text(
 		out, "status", slice_text(task_state_name(s->run_at_ms ? TASK_SCHEDULED : TASK_QUEUED)));
+	if (s->then)
+		submit_render_steps("tasks", s, out);
 	status_render_links(&s->id, out);
 }
 
@@ -181,6 +182,8 @@ static void make_answer(struct batch *b)
 	json_out_raw(&a->body, "items", buf_slice(&b->items_text));
 	if (b->read.then)
 		json_out_id(&a->body, "then", &b->read.then->id);
+	if (b->read.then && b->read.then->then)
+		submit_render_steps("then_tasks", b->read.then, &a->body);
 	render_links(&b->id, &a->body);
 	json_out_close(&a->body, '}');
 }
@@ -238,6 +241,16 @@ static void on_undone(int rc, void *arg)
 	finish(arg);
 }
 
+static int undo_then(struct batch *b)
+{
+	struct id ids[SUBMISSION_STEPS_MAX];
+	size_t len = 0;
+
+	for (const struct submission *s = b->read.then; s; s = s->then)
+		ids[len++] = s->id;
+	return store_later_undo(b->g->store, ids, len, on_undone, b);
+}
+
 /*
  * No item was accepted: the problem of the first is the problem of the batch, and what waited for it goes again, unless
  * an earlier try stored it.
@@ -264,7 +277,7 @@ static void refuse_all(struct batch *b)
 		if (b->items[i].submission && b->items[i].outcome == DISPATCH_UNKNOWN)
 			b->answer.fate = ANSWER_UNKNOWN;
 	if (b->read.then && !b->is_resumed)
-		rc = store_later_undo(b->g->store, &b->read.then->id, 1, on_undone, b);
+		rc = undo_then(b);
 	if (rc < 0)
 		finish(b);
 }
@@ -314,6 +327,7 @@ static void dispatch_items(struct batch *b)
 			.first = b->items[i].submission,
 			.batch = b->id,
 			.is_resumed = b->is_resumed,
+			.trace = submit_trace(b->call),
 		};
 
 		if (!r.first)
@@ -326,56 +340,54 @@ static void dispatch_items(struct batch *b)
 
 /* ---- what comes before them ---- */
 
-static void on_then_stored(int rc, void *arg)
+/* Nothing was accepted: what is to follow the items cannot. */
+static void refuse_then(struct batch *b, enum dispatch_outcome outcome, const char *task)
+{
+	struct buf members;
+
+	buf_init(&members, MEMBERS_MAX);
+	if (task)
+		json_out_text(&members, "task", slice_text(task));
+	b->answer.fate = ANSWER_RELEASE;
+	answer_problem(&b->answer, dispatch_problem(outcome), "/then", buf_text(&members),
+		dispatch_detail(outcome), b->call);
+	buf_done(&members);
+	finish(b);
+}
+
+static void on_then_dispatched(enum dispatch_outcome outcome, const char *task, void *arg)
 {
 	struct batch *b = arg;
 
-	if (rc < 0)
-		finish_with_problem(b, PROBLEM_STORE_UNAVAILABLE, "the store does not answer just now");
-	else
+	if (outcome == DISPATCH_ACCEPTED)
 		dispatch_items(b);
+	else
+		refuse_then(b, outcome, task);
 }
 
-static int store_then(struct batch *b)
+static void dispatch_then(struct batch *b)
 {
-	struct submission *s = b->read.then;
-	struct message_context context = {.tenant = call_tenant(b->call)};
-	struct message message;
-	struct store_later row;
-	int rc = message_encode(s, &context, (size_t)b->g->service->options->amqp.max_message, &message);
-
-	if (rc < 0)
-		return rc;
-	row = (struct store_later){
-		.id = s->id,
-		.tenant = context.tenant,
-		.task = slice_text(s->task),
-		.created_at_ms = (int64_t)id_time_ms(&s->id),
-		.waits = STORE_WAITS_BATCH,
-		.waits_for = b->id,
-		.wants_previous = true,
-		.request = slice_of(message.data, message.len),
-		.metadata = s->metadata,
+	struct dispatch_request r = {
+		.tenant = call_tenant(b->call),
+		.first = b->read.then,
+		.is_resumed = b->is_resumed,
 	};
-	rc = store_later_insert(b->g->store, &row, 1, on_then_stored, b);
-	free(message.data);
-	return rc;
+
+	b->read.then->waits_for = b->id;
+	b->read.then->waits_for_batch = true;
+	dispatch_start(b->g, &r, on_then_dispatched, b);
 }
 
 static void on_inserted(int rc, void *arg)
 {
 	struct batch *b = arg;
 
-	if (rc == 0 && !b->read.then) {
-		dispatch_items(b);
-		return;
-	}
-	if (rc == 0)
-		rc = store_then(b);
-	if (rc == -EMSGSIZE)
-		finish_with_problem(b, PROBLEM_TOO_LARGE, "`then` is larger than amqp.max_message");
-	else if (rc < 0)
+	if (rc < 0)
 		finish_with_problem(b, PROBLEM_STORE_UNAVAILABLE, "the store does not answer just now");
+	else if (b->read.then)
+		dispatch_then(b);
+	else
+		dispatch_items(b);
 }
 
 static void insert(struct batch *b)

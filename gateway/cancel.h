@@ -1,5 +1,6 @@
 /*
- * DELETE /v1/tasks/{id}: what is scheduled is canceled in the store, what is queued or running by the processors.
+ * DELETE /v1/tasks/{id}: what is scheduled is canceled in the store, what is queued or running by the processors. A step of
+ * a route's chain that waits for one before it takes that along, which runs for nothing else.
  */
 #ifndef GATEWAY_CANCEL_H
 #define GATEWAY_CANCEL_H

@@ -7,6 +7,7 @@
 #include "gateway/asking.h"
 #include "gateway/delivery_render.h"
 #include "gateway/lookup.h"
+#include "gateway/tasks.h"
 #include "runtime/clock.h"
 #include "service/status.h"
 
@@ -150,7 +151,7 @@ static void on_retried(int rc, enum store_retry what, const struct store_deliver
 void deliveries_retry(struct call *call, void *arg)
 {
 	struct gateway *g = arg;
-	struct pending *p = pending_new(g, call, ID_DELIVERY);
+	struct pending *p = tasks_body_is_nothing(call) ? pending_new(g, call, ID_DELIVERY) : NULL;
 
 	if (p)
 		asking_begin(p, store_delivery_retry(

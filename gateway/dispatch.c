@@ -39,6 +39,9 @@ static const struct {
 	[DISPATCH_TOO_LARGE] = {"too_large", PROBLEM_TOO_LARGE, "the task is larger than amqp.max_message"},
 	[DISPATCH_STORE_AWAY] = {"store_away", PROBLEM_STORE_UNAVAILABLE,
 		"the store did not take the task; nothing was accepted"},
+	[DISPATCH_PREVIOUS_GONE] = {"previous_gone", PROBLEM_CONFLICT,
+		"what ran before this task has outlived its lifetime, and with it the `previous` that the task is to "
+		"get: submit anew what is to run"},
 	[DISPATCH_FAILED] = {"failed", PROBLEM_INTERNAL,
 		"the task could not be handed over; nothing was accepted"},
 };
@@ -60,7 +63,7 @@ const char *dispatch_detail(enum dispatch_outcome outcome)
 
 bool dispatch_needs_store(const struct submission *first)
 {
-	return first->run_at_ms || first->then;
+	return submission_is_later(first) || first->then;
 }
 
 /* ---- the end ---- */
@@ -84,7 +87,7 @@ static size_t ids_of_rows(const struct dispatch *d, struct id out[SUBMISSION_STE
 	const struct submission *s = d->request.first;
 	size_t len = 0;
 
-	for (s = s->run_at_ms ? s : s->then; s; s = s->then)
+	for (s = submission_is_later(s) ? s : s->then; s; s = s->then)
 		out[len++] = s->id;
 	return len;
 }
@@ -199,8 +202,8 @@ static void on_stored(int rc, void *arg)
 
 	d->has_rows = rc == 0 && !d->request.is_resumed;
 	if (rc < 0)
-		finish(d, DISPATCH_STORE_AWAY);
-	else if (d->request.first->run_at_ms)
+		finish(d, rc == -ENOENT ? DISPATCH_PREVIOUS_GONE : DISPATCH_STORE_AWAY);
+	else if (submission_is_later(d->request.first))
 		finish(d, DISPATCH_ACCEPTED);
 	else
 		start_publish(d);
@@ -223,6 +226,11 @@ static struct store_later row_of(
 
 	if (before)
 		row.waits_for = before->id;
+	if (!id_is_zero(&s->waits_for)) {
+		row.waits = s->waits_for_batch ? STORE_WAITS_BATCH : STORE_WAITS_TASK;
+		row.waits_for = s->waits_for;
+		row.needs_awaited = true;
+	}
 	if (step == 0)
 		row.batch = d->request.batch;
 	row.retry_of = d->request.retry_of;
@@ -237,7 +245,7 @@ static void start_storing(struct dispatch *d)
 	int rc;
 
 	for (const struct submission *s = d->request.first; s; before = s, s = s->then, step++)
-		if (before || s->run_at_ms)
+		if (before || submission_is_later(s))
 			rows[len++] = row_of(d, s, step, before);
 	rc = store_later_insert(d->g->store, rows, len, on_stored, d);
 	if (rc < 0)
@@ -302,7 +310,7 @@ static void start(struct dispatch *d)
 	struct submission *first = d->request.first;
 
 	if (dispatch_needs_store(first))
-		check_from(d, first->run_at_ms ? first : first->then);
+		check_from(d, submission_is_later(first) ? first : first->then);
 	else
 		start_publish(d);
 }

@@ -17,9 +17,10 @@ enum dispatch_outcome {
 	DISPATCH_UNKNOWN,   /* the broker may have it */
 	DISPATCH_TOO_LARGE, /* over amqp.max_message */
 	DISPATCH_STORE_AWAY,
-	DISPATCH_FAILED, /* out of memory, or a fault of our own */
+	DISPATCH_PREVIOUS_GONE, /* what it waits for is not known any more */
+	DISPATCH_FAILED,	/* out of memory, or a fault of our own */
 };
-#define DISPATCH_OUTCOMES 8
+#define DISPATCH_OUTCOMES 9
 
 struct dispatch_request {
 	struct slice tenant;

@@ -221,3 +221,15 @@ void idempotency_end(struct idempotency *i, const struct answer *answer, idempot
 	if (rc < 0)
 		on_ended(rc, i);
 }
+
+static void on_released(void *arg)
+{
+}
+
+void idempotency_release(struct idempotency *i)
+{
+	static const struct answer nothing = {.fate = ANSWER_RELEASE};
+
+	if (i)
+		idempotency_end(i, &nothing, on_released, NULL);
+}

@@ -32,5 +32,7 @@ void idempotency_claim(struct gateway *g, struct call *call, const struct id *id
 /* Keeps the answer or lets the key go, by its fate, and frees the claim; `cb` when that is done, or cannot be. */
 typedef void idempotency_done_cb(void *arg);
 void idempotency_end(struct idempotency *i, const struct answer *answer, idempotency_done_cb *cb, void *arg);
+/* Nothing came of it, and the call has been answered. Safe with NULL. */
+void idempotency_release(struct idempotency *i);
 
 #endif

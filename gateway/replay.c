@@ -6,6 +6,7 @@
 #include "gateway/asking.h"
 #include "gateway/deliver.h"
 #include "gateway/lookup.h"
+#include "gateway/tasks.h"
 #include "runtime/clock.h"
 #include "runtime/config.h"
 #include "service/json_out.h"
@@ -137,6 +138,8 @@ void replay_post(struct call *call, void *arg)
 	struct asking *a;
 	size_t len;
 
+	if (!tasks_body_is_nothing(call))
+		return;
 	params = call_params(call, &len);
 	if (replay_read_query(params, len, clock_wall_ms(), &what, &fault) < 0) {
 		fault_send(&fault, call);

@@ -1,5 +1,6 @@
 /*
- * POST /v1/tasks/{id}/retry: a failed or dead task once more, same payload and options, under a new id.
+ * POST /v1/tasks/{id}/retry: a failed or dead task once more, same payload and options, under a new id. One that never came
+ * to run gets the `previous` that it was to get, from the task or batch that it waited for.
  */
 #ifndef GATEWAY_RETRY_H
 #define GATEWAY_RETRY_H

@@ -40,6 +40,11 @@ size_t submission_steps(const struct submission *s)
 	return steps;
 }
 
+bool submission_is_later(const struct submission *s)
+{
+	return s->run_at_ms || !id_is_zero(&s->waits_for);
+}
+
 /* ---- single options ---- */
 
 struct setting {
@@ -181,7 +186,9 @@ static int set_priority(const struct setting *o)
 	uint32_t priority;
 
 	if (read_number(o, 0, 0, &priority) < 0)
-		return refuse(o, "the queues know no priorities: only 0 is accepted");
+		return refuse(o,
+			"only 0 is accepted, as the queues know no priorities: leave it out, and give what must not "
+			"wait behind other work a task name of its own, and so a queue and processors of its own");
 	return 0;
 }
 

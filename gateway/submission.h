@@ -30,6 +30,9 @@ struct submission {
 	bool has_retry;
 	struct retry_policy retry;
 	bool wants_previous; /* its payload gets `previous`: the outcome of what it waited for */
+	struct id
+		waits_for; /* a task that has succeeded, or a batch: it runs when that is complete; zero: none */
+	bool waits_for_batch;
 	struct buf owned, owned_metadata;
 	struct buf deliver;	 /* the list that deliver.h makes; empty: nobody is told */
 	struct submission *then; /* owned */
@@ -42,6 +45,8 @@ struct submission *submission_new(void);
 void submission_free(struct submission *s);
 /* It and all that follows. */
 size_t submission_steps(const struct submission *s);
+/* It is stored, and published when it becomes due, whatever follows it. */
+bool submission_is_later(const struct submission *s);
 
 /* What the values of options are held against. */
 struct submission_rules {

@@ -116,9 +116,9 @@ static const struct submission *named(const struct submit *s)
 	return s->options.names_last ? last_of(s->first) : s->first;
 }
 
-static void render_steps(const struct submission *first, struct buf *out)
+void submit_render_steps(const char *name, const struct submission *first, struct buf *out)
 {
-	json_out_open(out, "tasks", '[');
+	json_out_open(out, name, '[');
 	for (const struct submission *s = first; s; s = s->then) {
 		json_out_open(out, NULL, '{');
 		json_out_id(out, "id", &s->id);
@@ -130,7 +130,7 @@ static void render_steps(const struct submission *first, struct buf *out)
 
 static enum task_state state_of(const struct submit *s)
 {
-	return named(s)->run_at_ms || named(s) != s->first ? TASK_SCHEDULED : TASK_QUEUED;
+	return submission_is_later(named(s)) || named(s) != s->first ? TASK_SCHEDULED : TASK_QUEUED;
 }
 
 static void render_usual(const struct submit *s, struct buf *out)
@@ -142,7 +142,7 @@ static void render_usual(const struct submit *s, struct buf *out)
 	json_out_text(out, "task", slice_text(task->task));
 	json_out_text(out, "status", slice_text(task_state_name(state_of(s))));
 	if (s->first->then)
-		render_steps(s->first, out);
+		submit_render_steps("tasks", s->first, out);
 	if (!id_is_zero(&s->options.retry_of))
 		json_out_id(out, "retry_of", &s->options.retry_of);
 	status_render_links(&task->id, out);
@@ -255,7 +255,7 @@ static void on_dispatched(enum dispatch_outcome outcome, const char *task, void 
 		refused(arg, outcome, task);
 }
 
-static struct trace trace_of_call(const struct call *call)
+struct trace submit_trace(const struct call *call)
 {
 	return trace_of(call_header(call, "traceparent"), call_header(call, "tracestate"));
 }
@@ -267,7 +267,7 @@ static void start_durable(struct submit *s, bool is_resumed)
 		.first = s->first,
 		.retry_of = s->options.retry_of,
 		.is_resumed = is_resumed,
-		.trace = trace_of_call(s->call),
+		.trace = submit_trace(s->call),
 	};
 
 	dispatch_start(s->g, &r, on_dispatched, s);
@@ -377,7 +377,7 @@ static int start_inline_call(struct submit *s)
 		.task = s->first->task,
 		.wait_ms = s->inline_ms,
 		.confirm_ms = s->g->options->limits.publish_timeout_ms,
-		.trace = trace_of_call(s->call),
+		.trace = submit_trace(s->call),
 	};
 	int rc = message_encode(
 		s->first, &context, (size_t)s->g->service->options->amqp.max_message, &r.message);
@@ -423,32 +423,38 @@ static void start_lane(struct submit *s, bool is_resumed)
 		start_durable(s, is_resumed);
 }
 
+/* Those that follow are found again from the first. */
+static void follow_ids(struct submit *s, const struct id *first)
+{
+	struct id ids[SUBMISSION_STEPS_MAX] = {*first};
+
+	ids_follow(&s->g->ids, first, ID_TASK, call_tenant(s->call), &ids[1], submission_steps(s->first) - 1);
+	set_ids(s->first, ids);
+}
+
 static void on_claimed(struct idempotency *claim, const struct id *id, bool is_resumed, void *arg)
 {
 	struct submit *s = arg;
-	struct id ids[SUBMISSION_STEPS_MAX];
 
 	if (!claim) {
 		submit_free(s);
 		return;
 	}
 	s->claim = claim;
-	if (is_resumed) {
-		ids[0] = *id;
-		ids_follow(&s->g->ids, id, ID_TASK, call_tenant(s->call), &ids[1],
-			submission_steps(s->first) - 1);
-		set_ids(s->first, ids);
-	}
+	if (is_resumed)
+		follow_ids(s, id);
 	start_lane(s, is_resumed);
+}
+
+int64_t submit_lease_ms(const struct gateway *g, const struct call *call)
+{
+	return g->options->limits.publish_timeout_ms +
+	       (int64_t)prefer_wait_s(call_header(call, "Prefer")) * 1000;
 }
 
 static int64_t lease_ms(const struct submit *s)
 {
-	const struct gateway_limits *limits = &s->g->options->limits;
-
-	if (s->options.mode == SUBMIT_SYNC)
-		return longest_wait_ms(s);
-	return limits->publish_timeout_ms + (int64_t)s->wait_s * 1000;
+	return s->options.mode == SUBMIT_SYNC ? longest_wait_ms(s) : submit_lease_ms(s->g, s->call);
 }
 
 /* What only the durable lane can do. */
@@ -487,12 +493,25 @@ static void start(struct submit *s)
 	size_t steps = submission_steps(s->first);
 
 	assert(steps <= SUBMISSION_STEPS_MAX);
+	if (s->options.claim) {
+		s->claim = s->options.claim;
+		follow_ids(s, &s->options.claimed);
+		start_lane(s, s->options.is_resumed);
+		return;
+	}
 	ids_mint(&s->g->ids, ID_TASK, call_tenant(s->call), clock_wall_ms(), ids, steps);
 	set_ids(s->first, ids);
 	if (idempotency_is_wanted(s->call))
 		idempotency_claim(s->g, s->call, &ids[0], lease_ms(s), on_claimed, s);
 	else
 		start_lane(s, false);
+}
+
+/* The call has been answered. */
+static void give_up(struct submission *first, const struct submit_options *options)
+{
+	idempotency_release(options->claim);
+	submission_free(first);
 }
 
 void submit_start(
@@ -503,17 +522,17 @@ void submit_start(
 
 	if (impossible) {
 		call_problem(call, PROBLEM_INVALID_FIELD, NULL, "%s", impossible);
-		submission_free(first);
+		give_up(first, options);
 		return;
 	}
 	if (!lookup_is_ready(g, call)) {
-		submission_free(first);
+		give_up(first, options);
 		return;
 	}
 	s = submit_new(g, call, first, options);
 	if (!s) {
 		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
-		submission_free(first);
+		give_up(first, options);
 		return;
 	}
 	start(s);

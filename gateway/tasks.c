@@ -5,6 +5,7 @@
 #include "gateway/answer.h"
 #include "gateway/envelope.h"
 #include "gateway/submit.h"
+#include "proto/json.h"
 
 bool tasks_body_is_json(struct call *call)
 {
@@ -15,6 +16,35 @@ bool tasks_body_is_json(struct call *call)
 	call_problem(call, PROBLEM_MEDIA_TYPE, NULL, "this is sent as application/json, not as %s",
 		fault_quote(type).text);
 	return false;
+}
+
+static int read_nothing(struct slice json, struct fault *fault)
+{
+	struct json_member m = {0};
+	int rc = envelope_check_json(json, fault);
+
+	if (rc == 0 && json_type_of(json) != JSON_OBJECT)
+		return fault_set(fault, PROBLEM_INVALID_FIELD, "", "must be an empty object, or left out");
+	if (rc == 0 && json_next_member(json, &m))
+		return fault_set(fault, PROBLEM_INVALID_FIELD, fault_member("", m.key).field,
+			"unknown key: this call takes nothing in its body");
+	return rc;
+}
+
+bool tasks_body_is_nothing(struct call *call)
+{
+	struct slice body = call_body(call);
+	struct fault fault;
+	int rc;
+
+	if (body.len == 0)
+		return true;
+	if (!tasks_body_is_json(call))
+		return false;
+	rc = read_nothing(body, &fault);
+	if (rc < 0)
+		fault_answer(rc, &fault, call);
+	return rc == 0;
 }
 
 /* ?mode= is all that the query may say: everything else has its place in the envelope. */

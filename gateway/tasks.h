@@ -10,5 +10,7 @@
 void tasks_post(struct call *call, void *arg);
 /* False: the call's body is not sent as JSON and it has been answered with 415. */
 bool tasks_body_is_json(struct call *call);
+/* For calls that say all by their path: no body, or an empty object. False: the call has been answered. */
+bool tasks_body_is_nothing(struct call *call);
 
 #endif
