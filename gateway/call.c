@@ -207,8 +207,11 @@ void call_drop_body(struct call *c)
 	if (c->body)
 		evbuffer_free(c->body);
 	c->body = NULL;
-	guard_give_bytes(c->guard, c->charge);
-	c->charge = 0;
+	/* The head stays until the answer. */
+	if (c->charge > c->head->text.len) {
+		guard_give_bytes(c->guard, c->charge - c->head->text.len);
+		c->charge = c->head->text.len;
+	}
 }
 
 struct slice call_content_type(const struct call *c)

@@ -118,7 +118,7 @@ struct endpoint {
 	unsigned flags;
 };
 #define ENDPOINT_OPEN	1u  /* no key needed: /livez, /readyz, /problems */
-#define ENDPOINT_LOCAL	2u  /* no key needed from a loopback address: /metrics */
+#define ENDPOINT_LOCAL	2u  /* no key needed from this machine, unless by a proxy: /metrics */
 #define ENDPOINT_SUBMIT 4u  /* counts as one submission for the tenant's rate limit */
 #define ENDPOINT_ALWAYS 8u  /* not subject to the limit of calls in flight */
 #define ENDPOINT_BARE	16u /* takes no query parameter: any is refused before the handler */

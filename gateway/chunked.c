@@ -31,6 +31,15 @@ static enum chunked_status skip(
 	return go(c, is_text(byte) && ++c->extra <= CHUNKED_EXTRA_MAX, same);
 }
 
+static enum chunked_status take_behind_size(struct chunked *c, uint8_t byte)
+{
+	if (byte == ' ' || byte == '\t')
+		return skip(c, byte, CHUNKED_BEHIND_SIZE, CHUNKED_AT_SIZE_LF);
+	if (byte == '\r' || byte == ';')
+		return skip(c, byte, CHUNKED_IN_EXTENSION, CHUNKED_AT_SIZE_LF);
+	return CHUNKED_WRONG;
+}
+
 static enum chunked_status take_size(struct chunked *c, uint8_t byte)
 {
 	int value = hex_value(byte);
@@ -39,9 +48,7 @@ static enum chunked_status take_size(struct chunked *c, uint8_t byte)
 		c->left = c->left << 4 | (unsigned)value;
 		return go(c, ++c->digits <= DIGITS_MAX, CHUNKED_IN_SIZE);
 	}
-	if (c->digits == 0 || (byte != '\r' && byte != ';' && byte != ' ' && byte != '\t'))
-		return CHUNKED_WRONG;
-	return skip(c, byte, CHUNKED_IN_EXTENSION, CHUNKED_AT_SIZE_LF);
+	return c->digits == 0 ? CHUNKED_WRONG : take_behind_size(c, byte);
 }
 
 static enum chunked_status end_size(struct chunked *c, uint8_t byte)
@@ -58,6 +65,7 @@ static enum chunked_status take(struct chunked *c, uint8_t byte)
 {
 	switch (c->state) {
 	case CHUNKED_IN_SIZE: return take_size(c, byte);
+	case CHUNKED_BEHIND_SIZE: return take_behind_size(c, byte);
 	case CHUNKED_IN_EXTENSION: return skip(c, byte, CHUNKED_IN_EXTENSION, CHUNKED_AT_SIZE_LF);
 	case CHUNKED_AT_SIZE_LF: return end_size(c, byte);
 	case CHUNKED_IN_DATA: return CHUNKED_DATA;

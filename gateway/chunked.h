@@ -18,6 +18,7 @@ enum chunked_status {
 
 enum chunked_state {
 	CHUNKED_IN_SIZE,
+	CHUNKED_BEHIND_SIZE, /* blanks, which some senders leave there */
 	CHUNKED_IN_EXTENSION,
 	CHUNKED_AT_SIZE_LF,
 	CHUNKED_IN_DATA,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@ enum {
 	READ_MAX = 16 * 1024,	  /* bytes of a connection that wait unread in our memory */
 	PROGRESS_MIN = 64 * 1024, /* bytes that a reader must take in one write_timeout */
 	LINGER_MS = 3000,	  /* for what the client still sends after our last word */
+	LOOK_OUT_MS = 1000,
 	PROBLEM_BYTES_MAX = 4096,
 };
 
@@ -230,6 +232,39 @@ static void on_slow(struct conn *c)
 	conn_limit(c, c->guard->limits.write_timeout_ms);
 }
 
+/* ---- clients that leave unread ---- */
+
+static bool has_input(const struct conn *c)
+{
+	return evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
+}
+
+/*
+ * libevent says that a stream has ended when it reads the end. It could be told of it otherwise (EV_CLOSED), but not of a
+ * reset without looping.
+ */
+void conn_look_out(struct conn *c)
+{
+	if (c->state == CONN_BUSY && c->is_watched && !conn_is_limited(c) &&
+		evbuffer_get_length(bufferevent_get_input(c->bev)) >= READ_MAX)
+		conn_limit(c, LOOK_OUT_MS);
+}
+
+static void look(struct conn *c)
+{
+	struct pollfd end = {.fd = c->fd, .events = POLLRDHUP};
+
+	conn_limit(c, 0);
+	if (!c->is_watched)
+		return;
+	if (poll(&end, 1, 0) == 1) {
+		c->has_eof = true;
+		event_active(&c->pump, EV_TIMEOUT, 0);
+	} else {
+		conn_look_out(c);
+	}
+}
+
 /* ---- a connection's life ---- */
 
 static void on_time_over(struct conn *c)
@@ -242,7 +277,7 @@ static void on_time_over(struct conn *c)
 	case CONN_SENDING:
 	case CONN_REFUSING: on_slow(c); return;
 	case CONN_STREAM: conn_stream_slow(c); return;
-	case CONN_BUSY:
+	case CONN_BUSY: look(c); return;
 	case CONN_CLOSED: return;
 	}
 }
@@ -299,11 +334,6 @@ static bool is_loopback(const struct sockaddr *sa)
 		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
 	return sa->sa_family == AF_INET6 &&
 	       (IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == 127));
-}
-
-static bool has_input(const struct conn *c)
-{
-	return evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
 }
 
 static bool is_over(const struct conn *c)
@@ -460,6 +490,7 @@ void conn_watch(struct conn *c, bool is_long)
 	c->is_watched = is_long;
 	if (is_long && c->has_eof)
 		event_active(&c->pump, EV_TIMEOUT, 0);
+	conn_look_out(c);
 }
 
 void conn_on_gone(struct conn *c, void (*cb)(void *arg), void *arg)

@@ -9,9 +9,10 @@ static void complete(struct conn *c)
 	conn_enter(c, CONN_BUSY);
 }
 
-static bool is_worth_asking(const struct head *h)
+/* `here`: bytes behind the head. */
+static bool is_worth_asking(const struct head *h, size_t here)
 {
-	return h->is_chunked || h->expects_continue || h->content_length > GUARD_EARLY_BYTES;
+	return h->is_chunked || h->expects_continue || h->content_length > (int64_t)here;
 }
 
 static bool begin_body(struct conn *c)
@@ -27,7 +28,7 @@ static bool begin_body(struct conn *c)
 	return !c->head->expects_continue || conn_write(c, slice_text(go_on)) == 0;
 }
 
-static void take_head(struct conn *c)
+static void take_head(struct conn *c, struct evbuffer *src)
 {
 	struct guard *g = c->guard;
 	struct head *h = c->head;
@@ -36,7 +37,7 @@ static void take_head(struct conn *c)
 	c->is_last = !h->is_kept || g->on_drained;
 	c->expects_keep_alive = h->is_kept && h->minor == 0;
 	c->is_watched = false;
-	c->is_without_body = is_worth_asking(h) && !g->wants_body(c, h, g->arg);
+	c->is_without_body = is_worth_asking(h, evbuffer_get_length(src)) && !g->wants_body(c, h, g->arg);
 	if (c->is_without_body) {
 		c->is_last = true;
 		complete(c);
@@ -78,7 +79,7 @@ static bool step_head(struct conn *c, struct evbuffer *src)
 	if (c->state == CONN_IDLE && head_is_begun(c->head))
 		conn_enter(c, CONN_HEAD);
 	if (status == HEAD_DONE)
-		take_head(c);
+		take_head(c, src);
 	else if (status == HEAD_REFUSED)
 		conn_refuse(c, c->head->problem, c->head->why);
 	return true;
@@ -89,12 +90,27 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* Of at most `most` bytes as many as are there. False: there was no memory, and what came is no request any more. */
+static bool move_body(struct conn *c, struct evbuffer *src, uint64_t most, size_t *moved)
+{
+	size_t before = evbuffer_get_length(c->body);
+
+	*moved = (size_t)least(most, evbuffer_get_length(src));
+	evbuffer_remove_buffer(src, c->body, *moved);
+	/* libevent does not tell when it could not copy the last of it. */
+	if (evbuffer_get_length(c->body) - before == *moved)
+		return true;
+	conn_refuse(c, PROBLEM_BUSY, "There is no memory for the body.");
+	return false;
+}
+
 static bool step_sized_body(struct conn *c, struct evbuffer *src)
 {
-	uint64_t len = least((uint64_t)c->body_left, evbuffer_get_length(src));
+	size_t moved;
 
-	evbuffer_remove_buffer(src, c->body, (size_t)len);
-	c->body_left -= (int64_t)len;
+	if (!move_body(c, src, (uint64_t)c->body_left, &moved))
+		return true;
+	c->body_left -= (int64_t)moved;
 	if (c->body_left == 0)
 		complete(c);
 	return false;
@@ -111,10 +127,11 @@ static bool begin_chunk(struct conn *c)
 
 static bool step_chunk_data(struct conn *c, struct evbuffer *src)
 {
-	uint64_t len = least(c->chunked.left, evbuffer_get_length(src));
+	size_t moved;
 
-	evbuffer_remove_buffer(src, c->body, (size_t)len);
-	chunked_moved(&c->chunked, len);
+	if (!move_body(c, src, c->chunked.left, &moved))
+		return true;
+	chunked_moved(&c->chunked, moved);
 	return evbuffer_get_length(src) > 0;
 }
 
@@ -191,10 +208,11 @@ static void charge_or_refuse(struct conn *c, struct evbuffer *src)
 		return;
 	case CONN_BUSY:
 	case CONN_SENDING:
-		if (conn_charge(c, held(c, src)))
-			return;
-		evbuffer_drain(src, evbuffer_get_length(src));
-		c->is_last = true;
+		if (!conn_charge(c, held(c, src))) {
+			evbuffer_drain(src, evbuffer_get_length(src));
+			c->is_last = true;
+		}
+		conn_look_out(c);
 		return;
 	case CONN_STREAM:
 	case CONN_REFUSING:

@@ -125,6 +125,8 @@ void conn_limit(struct conn *c, int64_t ms);
 bool conn_is_limited(const struct conn *c);
 /* Sends as much as the socket takes now, the rest as it can. 0 or -ENOMEM: nothing was written. */
 int conn_write(struct conn *c, struct slice bytes);
+/* Of a watched client that sent so much ahead that nothing more is read: looks now and then whether it has left. */
+void conn_look_out(struct conn *c);
 /* Makes the connection's share of the budget what it holds now. False: it does not fit. */
 bool conn_charge(struct conn *c, size_t held);
 

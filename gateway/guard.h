@@ -30,11 +30,9 @@ struct guard;
  */
 typedef void guard_request_cb(struct conn *c, void *arg);
 /*
- * A head has come whose body is long (more than GUARD_EARLY_BYTES), of unknown length, or awaits "100 Continue". False:
- * whatever it holds, the request will be refused. It is then handed out at once, without its body, to be answered; the
- * connection ends after it.
+ * A head has come whose body is still to come, whole or in part, or awaits "100 Continue". False: whatever it holds, the
+ * request will be refused. It is then handed out at once, without its body, to be answered; the connection ends after it.
  */
-#define GUARD_EARLY_BYTES ((int64_t)16 * 1024)
 typedef bool guard_wants_body_cb(struct conn *c, const struct head *h, void *arg);
 
 struct guard_config {

@@ -94,6 +94,21 @@ static enum head_status take_method(struct head *h, struct slice name)
 		"Known methods are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS.");
 }
 
+/* No user, no path: what others would read in there is not to be guessed. */
+static bool is_host(struct slice s)
+{
+	static const char others[] = "-._~:[]%!$&'()*+,;=";
+
+	for (size_t i = 0; i < s.len; i++) {
+		uint8_t c = s.data[i];
+
+		if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+			    (c != 0 && strchr(others, c))))
+			return false;
+	}
+	return true;
+}
+
 /* Leaves of "http://host:port/path?query" what begins with the path; unset: not of that form. */
 static struct slice without_authority(struct slice target)
 {
@@ -101,12 +116,14 @@ static struct slice without_authority(struct slice target)
 
 	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
 		size_t len = strlen(schemes[i]);
+		struct slice rest, authority;
 
 		if (target.len <= len || strncasecmp((const char *)target.data, schemes[i], len) != 0)
 			continue;
-		for (size_t at = len; at < target.len; at++)
-			if (target.data[at] == '/')
-				return slice_of(target.data + at, target.len - at);
+		rest = slice_of(target.data + len, target.len - len);
+		authority = cut(&rest, '/');
+		if (authority.len > 0 && len + authority.len < target.len && is_host(authority))
+			return slice_of(rest.data - 1, rest.len + 1);
 	}
 	return (struct slice){0};
 }
@@ -158,16 +175,7 @@ static enum head_status take_request_line(struct head *h, struct slice line)
 
 static enum head_status take_host(struct head *h, struct slice value)
 {
-	static const char others[] = "-._~:[]%!$&'()*+,;=";
-
-	for (size_t i = 0; i < value.len; i++) {
-		uint8_t c = value.data[i];
-
-		if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-			    (c != 0 && strchr(others, c))))
-			return bad(h, "The Host field is not a host.");
-	}
-	return HEAD_MORE;
+	return is_host(value) ? HEAD_MORE : bad(h, "The Host field is not a host.");
 }
 
 static enum head_status take_content_length(struct head *h, struct slice value)

@@ -191,6 +191,18 @@ static void answer_no_method(struct call *c, unsigned allowed)
 		call_problem(c, PROBLEM_METHOD_NOT_ALLOWED, NULL, "This resource takes %s.", list);
 }
 
+/* A proxy on this machine connects from a loopback address too, and whom it speaks for is anybody. */
+static bool is_from_here(const struct conn *conn, const struct head *h)
+{
+	static const char *const proxied[] = {"forwarded", "via", "x-forwarded-for", "x-real-ip"};
+	struct slice host = head_field(h, "host");
+
+	for (size_t i = 0; i < sizeof proxied / sizeof *proxied; i++)
+		if (slice_is_set(head_field(h, proxied[i])))
+			return false;
+	return conn_is_local(conn) && (!slice_is_set(host) || host_is_loopback(host));
+}
+
 /* The tenant's index, or -EACCES. */
 static int tenant_of(
 	const struct server *s, const struct conn *conn, const struct head *h, const struct mount *mount)
@@ -198,7 +210,7 @@ static int tenant_of(
 	unsigned flags = mount ? mount->endpoint.flags : 0;
 	int tenant = auth_check(s->auth, head_field(h, "authorization"));
 
-	if (tenant < 0 && ((flags & ENDPOINT_OPEN) || ((flags & ENDPOINT_LOCAL) && conn_is_local(conn))))
+	if (tenant < 0 && ((flags & ENDPOINT_OPEN) || ((flags & ENDPOINT_LOCAL) && is_from_here(conn, h))))
 		return 0;
 	return tenant;
 }
@@ -309,6 +321,15 @@ static bool check_load(struct server *s, struct call *c)
 	return false;
 }
 
+/* Later it could not be told from no body. */
+static bool check_body(struct server *s, struct call *c)
+{
+	if (!c->body || evbuffer_pullup(c->body, -1) || evbuffer_get_length(c->body) == 0)
+		return true;
+	call_problem(c, PROBLEM_BUSY, NULL, "There is no memory for the body.");
+	return false;
+}
+
 static bool (*const checks[])(struct server *s, struct call *c) = {
 	check_target,
 	check_browser,
@@ -317,6 +338,7 @@ static bool (*const checks[])(struct server *s, struct call *c) = {
 	check_query,
 	check_load,
 	check_rate,
+	check_body,
 };
 
 /* ---- calls ---- */

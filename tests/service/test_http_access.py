@@ -82,6 +82,26 @@ def test_a_large_body_without_a_key_is_refused_before_it_comes(make_probe):
         is_problem(connection.response(), 401, "unauthorized")
 
 
+def test_no_body_is_awaited_from_who_may_not_send_it(make_probe):
+    probe = make_probe(auth=KEYS)
+    with probe.connect() as connection:
+        connection.send("POST /v1/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nabcd")
+        is_problem(connection.response(), 401, "unauthorized")
+        assert connection.is_closed()
+    with probe.connect() as connection:
+        connection.send(request("POST", "/v1/echo", body=b"abcde"))
+        is_problem(connection.response(), 401, "unauthorized")
+        connection.send(request("POST", "/v1/echo", bearer(KEY), b"abcde"))
+        assert connection.response()[0] == 200
+
+
+@pytest.mark.parametrize("options", [{"host": "public.example"}, {"headers": {"X-Forwarded-For": "203.0.113.7"}},
+                                     {"headers": {"Forwarded": "for=203.0.113.7"}}, {"headers": {"Via": "1.1 proxy"}},
+                                     {"headers": {"X-Real-IP": "203.0.113.7"}}])
+def test_what_a_proxy_on_this_machine_hands_on_is_not_of_this_machine(make_probe, options):
+    is_problem(make_probe(auth=KEYS).ask(target="/metrics", **options), 401, "unauthorized")
+
+
 def test_with_keys_any_host_and_origin_may_ask(make_probe):
     probe = make_probe(auth=KEYS)
     headers = {**bearer(KEY), "Origin": "https://evil.example"}

@@ -52,6 +52,11 @@ REFUSED = {
     "two_spaces": ("GET  /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad-request"),
     "a_space_in_the_target": ("GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad-request"),
     "a_fragment_in_the_target": ("GET /livez#x HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad-request"),
+    "a_path_behind_a_query": (
+        "GET http://localhost?x=/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad-request"),
+    "a_target_without_a_host": ("GET http:///livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad-request"),
+    "a_user_in_the_target": (
+        "GET http://localhost:80@evil/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad-request"),
     "a_target_that_is_no_path": ("GET livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad-request"),
     "no_version": ("GET /livez\r\n\r\n", 400, "bad-request"),
     "a_strange_version": ("GET /livez HTTP/11\r\n\r\n", 400, "bad-request"),
@@ -69,6 +74,7 @@ REFUSED = {
     "a_thousand_fields": (HEAD + "a: b\r\n" * 1000 + "\r\n", 431, "headers-too-large"),
     "a_chunk_without_a_size": (POST + "Transfer-Encoding: chunked\r\n\r\n\r\nabc\r\n", 400, "bad-request"),
     "a_chunk_of_a_strange_size": (POST + "Transfer-Encoding: chunked\r\n\r\n0x5\r\nabcde\r\n", 400, "bad-request"),
+    "a_word_behind_a_chunk_size": (POST + "Transfer-Encoding: chunked\r\n\r\n5 1\r\nabcde\r\n", 400, "bad-request"),
     "a_negative_chunk": (POST + "Transfer-Encoding: chunked\r\n\r\n-5\r\nabcde\r\n", 400, "bad-request"),
     "a_chunk_longer_than_said": (POST + "Transfer-Encoding: chunked\r\n\r\n2\r\nabcde\r\n", 400, "bad-request"),
     "a_chunk_with_a_bare_line_feed": (POST + "Transfer-Encoding: chunked\r\n\r\n2\nab\n", 400, "bad-request"),
@@ -259,12 +265,26 @@ def test_a_client_that_leaves_is_noticed_while_its_call_waits(probe):
         eventually(lambda: probe.count() == {"held": 0, "gone": before + 1})
 
 
+def test_a_client_that_leaves_is_noticed_behind_all_that_it_sent_ahead(probe):
+    for end in (socket.socket.close, reset):
+        before = probe.count()["gone"]
+        connection = probe.connect()
+        connection.send(request("POST", "/v1/hold") + request() * 500)
+        eventually(lambda: probe.count()["held"] == 1)
+        end(connection.socket)
+        eventually(lambda: probe.count() == {"held": 0, "gone": before + 1})
+
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    sock.close()
+
+
 def test_a_client_that_resets_is_noticed(probe):
     connection = probe.connect()
     connection.send(request("POST", "/v1/hold"))
     eventually(lambda: probe.count()["held"] == 1)
-    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    connection.close()
+    reset(connection.socket)
     eventually(lambda: probe.count() == {"held": 0, "gone": 1})
 
 

@@ -85,6 +85,16 @@ def test_waiting_bodies_count_until_they_are_dropped_or_answered(make_probe):
         probe.ask("POST", "/v1/release")
 
 
+def test_the_head_of_a_waiting_call_counts_though_its_body_was_dropped(probe):
+    with probe.connect() as connection:
+        connection.send(request("POST", "/v1/hold?drop=1", {"X-Long": "x" * 15_000}, b"x" * 100_000))
+        eventually(lambda: probe.count()["held"] == 1)
+        assert 15_000 < probe.metric("postback_gateway_bodies_bytes") < 20_000
+        probe.ask("POST", "/v1/release")
+        assert connection.response()[0] == 200
+    eventually(lambda: probe.metric("postback_gateway_bodies_bytes") < 1000)
+
+
 def test_an_answer_that_is_not_read_is_cut(make_probe):
     probe = make_probe(limits={"write_timeout": "300ms"})
     with probe.connect() as connection:
