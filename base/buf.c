@@ -47,6 +47,13 @@ static int reserve(struct buf *b, size_t more)
 	return 0;
 }
 
+int buf_reserve(struct buf *b, size_t more)
+{
+	size_t room = b->max - b->len;
+
+	return reserve(b, more < room ? more : room);
+}
+
 int buf_append(struct buf *b, const void *data, size_t len)
 {
 	int rc = reserve(b, len);

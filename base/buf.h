@@ -24,6 +24,12 @@ void buf_done(struct buf *b);
 /* Empties it and forgets the error; keeps the memory. */
 void buf_reset(struct buf *b);
 
+/*
+ * Room for `more` bytes at once, for who knows about how many will come: appending makes it by and by. 0 or -ENOMEM; more
+ * than the bound allows is no error here.
+ */
+int buf_reserve(struct buf *b, size_t more);
+
 /* Each returns 0, -ENOMEM or -EMSGSIZE, which also stays in b->error. */
 int buf_append(struct buf *b, const void *data, size_t len);
 int buf_append_slice(struct buf *b, struct slice s);

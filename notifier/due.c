@@ -8,6 +8,7 @@
 #include "notifier/channel_sms.h"
 #include "notifier/channel_webhook.h"
 #include "notifier/metrics.h"
+#include "notifier/pace.h"
 #include "runtime/clock.h"
 
 /* Rows are looked for this often when nobody wakes the loop: gateways of other processes insert them too. */
@@ -53,6 +54,7 @@ struct due {
 	bool is_behind; /* the store did not take what became of rows, whose leases may end meanwhile */
 	struct ticket *ended, **ended_tail; /* to be written down */
 	struct ticket *writing;		    /* being written down */
+	size_t ended_len, last_len;	    /* to be written down; of the last write */
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
@@ -62,8 +64,11 @@ static void claim_wanted(struct due *d);
 
 static void schedule_flush(struct due *d)
 {
-	if (!event_pending(d->flush_timer, EV_TIMEOUT, NULL))
-		timer_arm(d->flush_timer, 0);
+	bool is_full = d->ended_len >= STORE_DUE_MAX && !d->is_behind;
+
+	if (d->writing || (event_pending(d->flush_timer, EV_TIMEOUT, NULL) && !is_full))
+		return;
+	timer_arm(d->flush_timer, is_full ? 0 : pace_ms(d->last_len));
 }
 
 /* ---- what became of rows ---- */
@@ -123,6 +128,7 @@ void ticket_end(struct ticket *t, enum store_due_end how, int64_t again_ms, int3
 	count(t);
 	*d->ended_tail = t;
 	d->ended_tail = &t->next;
+	d->ended_len++;
 	schedule_flush(d);
 }
 
@@ -173,6 +179,7 @@ static void on_written(int rc, const struct store_endpoint *disabled, size_t dis
 		if (!d->ended)
 			d->ended_tail = tail;
 		d->ended = d->writing;
+		d->ended_len += d->last_len;
 		d->writing = NULL;
 		fall_behind(d);
 		return;
@@ -186,7 +193,8 @@ static void on_written(int rc, const struct store_endpoint *disabled, size_t dis
 	d->is_behind &= is_more;
 	if (is_more)
 		schedule_flush(d);
-	claim_wanted(d);
+	else
+		claim_wanted(d);
 	check_drained(d);
 }
 
@@ -205,7 +213,7 @@ static void to_result(const struct ticket *t, struct store_due_result *out)
 	};
 }
 
-/* Writes down what has ended, STORE_DUE_MAX at a time, one write on its way at a time. */
+/* Writes down what has ended, STORE_DUE_MAX at a time, one write on its way at a time; what is claimed shares its commit. */
 static void on_flush(evutil_socket_t fd, short what, void *arg)
 {
 	struct due *d = arg;
@@ -230,6 +238,9 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 	if (!d->ended)
 		d->ended_tail = &d->ended;
 	*end = NULL;
+	d->last_len = len;
+	d->ended_len -= len;
+	claim_wanted(d);
 }
 
 /* ---- claiming ---- */
@@ -278,13 +289,11 @@ static size_t room_of(const struct lane *l)
 	return room < STORE_DUE_MAX ? room : STORE_DUE_MAX;
 }
 
-/* Keeps `is_wanted` while it cannot claim: whoever ends what is in the way calls again. */
-static void claim(struct lane *l)
+static void claim_now(struct lane *l)
 {
 	struct due *d = l->due;
 	size_t room;
 
-	l->is_wanted = true;
 	if (d->is_stopping || !d->store_is_up || d->is_behind || l->is_claiming)
 		return;
 	room = room_of(l);
@@ -295,11 +304,19 @@ static void claim(struct lane *l)
 	l->is_wanted = false;
 }
 
+/* Stays wanted while it cannot be had: whoever ends what is in the way claims, as does the next write. */
+static void claim(struct lane *l)
+{
+	l->is_wanted = true;
+	if (!l->due->ended && !l->due->writing)
+		claim_now(l);
+}
+
 static void claim_wanted(struct due *d)
 {
 	for (size_t i = 0; i < CHANNELS; i++)
 		if (d->lanes[i].is_wanted)
-			claim(&d->lanes[i]);
+			claim_now(&d->lanes[i]);
 }
 
 static void claim_all(struct due *d)

@@ -6,6 +6,7 @@
 
 #include "notifier/event.h"
 #include "notifier/metrics.h"
+#include "notifier/pace.h"
 #include "proto/topology.h"
 #include "runtime/clock.h"
 
@@ -15,8 +16,6 @@ enum {
 		8, /* while large replies are in hand: a prefetch counts messages, memory counts bytes */
 	RETRY_MS = 500,
 	LOG_EVERY_MS = 1000,
-	GATHER_FROM = 8, /* messages of the batch before */
-	GATHER_MS = 4,
 };
 #define BYTES_HIGH (64u * 1024 * 1024)
 #define BYTES_LOW  (16u * 1024 * 1024)
@@ -316,15 +315,16 @@ static void flush_soon(struct inbox *i)
 	timer_arm(i->timer, 0);
 }
 
-/* A busy notifier lets the next batch grow a little, as a commit costs the same for few and many; an idle one does not. */
 static void flush_next(struct inbox *i, size_t len)
 {
-	if (len < GATHER_FROM || i->waiting.len >= STORE_EVENTS_MAX) {
+	int64_t wait_ms = pace_ms(len);
+
+	if (wait_ms == 0 || i->waiting.len >= STORE_EVENTS_MAX) {
 		flush(i);
 		return;
 	}
 	i->is_gathering = true;
-	timer_arm(i->timer, GATHER_MS);
+	timer_arm(i->timer, wait_ms);
 }
 
 /* ---- arriving ---- */

@@ -7,7 +7,10 @@
 #include "service/json_out.h"
 #include "service/status.h"
 
-enum { HEADERS_BYTES_MAX = 8192 };
+enum {
+	HEADERS_BYTES_MAX = 8192,
+	BODY_TYPICAL = 1024, /* bytes beside the result */
+};
 
 struct type_name {
 	char text[32];
@@ -23,6 +26,7 @@ static struct type_name type_of(enum task_state state)
 
 int message_render(const struct store_task *task, struct buf *out)
 {
+	buf_reserve(out, BODY_TYPICAL + task->result.len);
 	json_out_open(out, NULL, '{');
 	json_out_text(out, "type", slice_text(type_of(task->state).text));
 	json_out_time(out, "timestamp", task->finished_at_ms);

@@ -12,7 +12,7 @@
 #include "runtime/clock.h"
 #include "runtime/quote.h"
 
-enum { METHOD_MAX = 16, HOST_MAX = 255, RETRY_AFTER_TEXT_MAX = 64, DAY_MS = 24 * 3600 * 1000 };
+enum { METHOD_MAX = 16, HOST_MAX = 255, RETRY_AFTER_TEXT_MAX = 64, DAY_MS = 24 * 3600 * 1000, IDLE_MAX = 64 };
 
 /* Where a call is: queued for a look-up, in curl's hands, or over with its callback on the stack. */
 enum call_state { CALL_QUEUED, CALL_RUNNING, CALL_DONE };
@@ -32,6 +32,7 @@ struct http_call {
 	int64_t started_ms, timeout_ms;
 	enum call_state state;
 	bool is_name;	    /* the host is to be looked up */
+	bool has_user;	    /* in its URL */
 	bool is_looking_up; /* counts in client->lookups */
 	struct lookup lookup;
 	bool is_refused; /* by may_connect */
@@ -44,6 +45,8 @@ struct http_client {
 	struct event *timer; /* curl's one */
 	struct event *queue; /* sees to the calls that wait for a look-up */
 	CURLM *multi;
+	CURL *idle[IDLE_MAX]; /* to make one costs about as much as a call */
+	size_t idle_len;
 	struct http_call *first, *last;
 	struct lookups lookups;
 	size_t queued;
@@ -124,8 +127,7 @@ static void unlink_call(struct http_call *call)
 
 static void free_call(struct http_call *call)
 {
-	if (call->easy)
-		curl_easy_cleanup(call->easy);
+	curl_easy_cleanup(call->easy);
 	curl_slist_free_all(call->headers);
 	buf_done(&call->body);
 	explicit_bzero(call->curl_error, sizeof call->curl_error);
@@ -282,6 +284,17 @@ static void fill_response(struct http_call *call, CURLcode code, struct http_res
 		fill_error(call, code, r);
 }
 
+/* One that failed, or that knows somebody's password, is not used again. */
+static void keep_handle(struct http_call *call, CURLcode code)
+{
+	struct http_client *c = call->client;
+
+	if (code != CURLE_OK || call->has_user || c->idle_len == IDLE_MAX)
+		return;
+	c->idle[c->idle_len++] = call->easy;
+	call->easy = NULL;
+}
+
 /* The callback may cancel other calls and free the client; this call stays until it returns. */
 static void finish(struct http_call *call, CURLcode code)
 {
@@ -295,11 +308,14 @@ static void finish(struct http_call *call, CURLcode code)
 		curl_multi_remove_handle(c->multi, call->easy);
 	call->state = CALL_DONE;
 	call->cb(&response, call->arg);
+	keep_handle(call, code);
 	free_call(call);
 }
 
 static void destroy(struct http_client *c)
 {
+	while (c->idle_len > 0)
+		curl_easy_cleanup(c->idle[--c->idle_len]);
 	if (c->multi)
 		curl_multi_cleanup(c->multi);
 	if (c->timer)
@@ -582,7 +598,7 @@ static bool is_address(const char *host)
 static int copy_host(struct http_call *call, const char *url)
 {
 	CURLU *u = curl_url();
-	char *scheme = NULL, *host = NULL;
+	char *scheme = NULL, *host = NULL, *user = NULL;
 	int rc = -ENOMEM;
 
 	if (!u)
@@ -594,8 +610,10 @@ static int copy_host(struct http_call *call, const char *url)
 		(strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0)) {
 		copy_text(call->host, sizeof call->host, host);
 		call->is_name = !is_address(host);
+		call->has_user = curl_url_get(u, CURLUPART_USER, &user, 0) != CURLUE_NO_USER;
 		rc = 0;
 	}
+	curl_free(user);
 	curl_free(scheme);
 	curl_free(host);
 	curl_url_cleanup(u);
@@ -606,19 +624,21 @@ static void set_method(CURL *e, const struct http_request *r)
 {
 	bool has_body = r->body.len > 0 || strcmp(r->method, "POST") == 0 || strcmp(r->method, "PUT") == 0 ||
 			strcmp(r->method, "PATCH") == 0;
+	bool is_head = strcmp(r->method, "HEAD") == 0;
 
-	if (strcmp(r->method, "HEAD") == 0) {
+	/* What the call before had set is undone by this. */
+	curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+	if (is_head) {
 		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
-		return;
-	}
-	if (has_body) {
+	} else if (has_body) {
 		/* The size first: without it curl takes the length of a string. */
 		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.len);
 		curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.len ? (const char *)r->body.data : "");
 	}
-	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
+	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, is_head ? NULL : r->method);
 }
 
+/* What is the same for every call of the client. */
 static void set_manners(CURL *e, const struct http_client *c)
 {
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -640,22 +660,38 @@ static void set_manners(CURL *e, const struct http_client *c)
 		curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
 	}
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_before_request);
 }
 
-static void set_callbacks(struct http_call *call)
+static CURL *take_handle(struct http_client *c)
+{
+	CURL *e;
+
+	if (c->idle_len > 0)
+		return c->idle[--c->idle_len];
+	e = curl_easy_init();
+	if (e)
+		set_manners(e, c);
+	return e;
+}
+
+/* All that differs from call to call: a handle may have served another one. */
+static int set_call(struct http_call *call, const struct http_request *r)
 {
 	CURL *e = call->easy;
 
 	curl_easy_setopt(e, CURLOPT_PRIVATE, call);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, call);
-	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, call);
-	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, call);
-	curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_before_request);
 	curl_easy_setopt(e, CURLOPT_PREREQDATA, call);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, call->curl_error);
+	curl_easy_setopt(e, CURLOPT_HTTPHEADER, call->headers);
+	set_method(e, r);
+	return curl_easy_setopt(e, CURLOPT_URL, r->url) == CURLE_OK ? 0 : -ENOMEM;
 }
 
 static int prepare(struct http_call *call, const struct http_request *r)
@@ -668,14 +704,8 @@ static int prepare(struct http_call *call, const struct http_request *r)
 		rc = copy_headers(call, r->headers);
 	if (rc < 0)
 		return rc;
-	call->easy = curl_easy_init();
-	if (!call->easy || curl_easy_setopt(call->easy, CURLOPT_URL, r->url) != CURLE_OK)
-		return -ENOMEM;
-	set_manners(call->easy, call->client);
-	set_callbacks(call);
-	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
-	set_method(call->easy, r);
-	return 0;
+	call->easy = take_handle(call->client);
+	return call->easy ? set_call(call, r) : -ENOMEM;
 }
 
 int http_call_start(struct http_client *c, const struct http_request *r, http_done_cb *cb, void *arg,

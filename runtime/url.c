@@ -23,13 +23,36 @@ static CURLU *parse(struct slice url)
 	return NULL;
 }
 
-static bool has_part(CURLU *u, CURLUPart part)
+/* What is asked of a URL, each part fetched once; NULL: it has none. */
+struct parts {
+	char *scheme, *host, *port, *user, *password;
+};
+
+static char *part(CURLU *u, CURLUPart which, unsigned flags)
 {
 	char *value = NULL;
-	bool has = curl_url_get(u, part, &value, 0) == CURLUE_OK;
 
-	curl_free(value);
-	return has;
+	return curl_url_get(u, which, &value, flags) == CURLUE_OK ? value : NULL;
+}
+
+static struct parts parts_of(CURLU *u)
+{
+	return (struct parts){
+		.scheme = part(u, CURLUPART_SCHEME, 0),
+		.host = part(u, CURLUPART_HOST, 0),
+		.port = part(u, CURLUPART_PORT, CURLU_DEFAULT_PORT),
+		.user = part(u, CURLUPART_USER, 0),
+		.password = part(u, CURLUPART_PASSWORD, 0),
+	};
+}
+
+static void parts_done(struct parts *p)
+{
+	curl_free(p->scheme);
+	curl_free(p->host);
+	curl_free(p->port);
+	curl_free(p->user);
+	curl_free(p->password);
 }
 
 static bool is_printable(struct slice url)
@@ -40,24 +63,9 @@ static bool is_printable(struct slice url)
 	return true;
 }
 
-static bool has_good_scheme(CURLU *u)
+static bool is_good_scheme(const char *scheme)
 {
-	char *scheme = NULL;
-	bool is_good = curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-		       (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
-
-	curl_free(scheme);
-	return is_good;
-}
-
-static bool has_good_host(CURLU *u)
-{
-	char *host = NULL;
-	bool is_good =
-		curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK && *host && strlen(host) <= HOST_MAX;
-
-	curl_free(host);
-	return is_good;
+	return scheme && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
 }
 
 /* libcurl forgives "https:/a" and "https:a"; what a person left out there was hardly meant. */
@@ -69,37 +77,33 @@ static bool has_slashes(struct slice url)
 	       colon[3] != '/';
 }
 
-static const char *complaint(struct slice url, CURLU *u)
+static const char *complaint(struct slice url, const struct parts *p)
 {
-	if (!u || !has_good_scheme(u) || !has_slashes(url))
+	if (!is_good_scheme(p->scheme) || !has_slashes(url))
 		return "must be an absolute http or https URL";
-	if (!has_good_host(u))
+	if (!p->host || !*p->host || strlen(p->host) > HOST_MAX)
 		return "has no host, or one of more than 255 bytes";
-	if (has_part(u, CURLUPART_USER) || has_part(u, CURLUPART_PASSWORD))
+	if (p->user || p->password)
 		return "must not hold a user or a password";
 	return NULL;
 }
 
-static int append_parts(CURLU *u, struct buf *out)
+static int append_origin(const struct parts *p, struct buf *out)
 {
-	char *scheme = NULL, *host = NULL, *port = NULL;
-	int rc = -ENOMEM;
-
-	if (curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-		curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-		curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
-		for (char *c = host; *c; c++)
-			*c = (char)tolower((unsigned char)*c);
-		rc = buf_printf(out, "%s://%s:%s", scheme, host, port);
-	}
-	curl_free(scheme);
-	curl_free(host);
-	curl_free(port);
-	return rc;
+	if (!p->port)
+		return -ENOMEM;
+	for (char *c = p->host; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	buf_append_text(out, p->scheme);
+	buf_append_text(out, "://");
+	buf_append_text(out, p->host);
+	buf_append_byte(out, ':');
+	return buf_append_text(out, p->port);
 }
 
 int url_check_origin(struct slice url, struct buf *origin, const char **why)
 {
+	struct parts parts = {0};
 	CURLU *u;
 	int rc;
 
@@ -112,11 +116,14 @@ int url_check_origin(struct slice url, struct buf *origin, const char **why)
 		return -EINVAL;
 	}
 	u = parse(url);
-	*why = complaint(url, u);
+	if (u)
+		parts = parts_of(u);
+	curl_url_cleanup(u);
+	*why = complaint(url, &parts);
 	rc = *why ? -EINVAL : 0;
 	if (rc == 0 && origin)
-		rc = append_parts(u, origin);
-	curl_url_cleanup(u);
+		rc = append_origin(&parts, origin);
+	parts_done(&parts);
 	return rc;
 }
 

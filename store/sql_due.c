@@ -525,82 +525,144 @@ static int close_row(struct sql *s, const struct id *row, bool is_delivered, int
 	return query_run(&q);
 }
 
-static int close_delivery(
-	struct sql *s, const struct id *row, const struct id *task_id, bool is_delivered, int64_t at_ms)
-{
-	struct query q;
-	int rc = close_row(s, row, is_delivered, at_ms);
+/* What became of deliveries, as their tasks count them. */
+struct tally {
+	struct id task;
+	int64_t delivered, dead;
+	int64_t keep_until_ms; /* by its schedule a delivery dies days after the task's end: it can still be sent again */
+};
 
-	if (rc < 0)
-		return rc;
-	query_init(&q, s,
-		"UPDATE tasks SET pending = pending - 1, delivered = delivered + ?1, undelivered = undelivered + ?2, "
-		"sweep_at = CASE WHEN sweep_at < ?3 THEN ?3 ELSE sweep_at END, rev = rev + 1 WHERE id = ?4");
-	query_int(&q, is_delivered);
-	query_int(&q, !is_delivered);
-	/* By its schedule it dies days after the task's end: it can still be sent again. */
-	query_int(&q, is_delivered ? 0 : lifetime_of_content(&s->lifetime, at_ms));
-	query_id(&q, task_id);
-	rc = query_run(&q);
-	return rc < 0 ? rc : sql_task_changed(s, task_id);
+static void count_end(struct sql *s, struct tally *t, bool is_delivered, int64_t at_ms)
+{
+	t->delivered += is_delivered;
+	t->dead += !is_delivered;
+	if (!is_delivered)
+		t->keep_until_ms = lifetime_of_content(&s->lifetime, at_ms);
 }
 
-static int end_delivery(struct sql *s, const struct held *h, const struct store_due_result *r)
+static int settle(struct sql *s, const struct tally *t)
 {
-	int rc = r->how == STORE_DUE_LATER ? 0 : note_attempt(s, h->made + 1, r);
+	struct query q;
+	int rc;
+
+	query_init(&q, s,
+		"UPDATE tasks SET pending = pending - ?1 - ?2, delivered = delivered + ?1, undelivered = undelivered + ?2, "
+		"sweep_at = CASE WHEN sweep_at < ?3 THEN ?3 ELSE sweep_at END, rev = rev + 1 WHERE id = ?4");
+	query_int(&q, t->delivered);
+	query_int(&q, t->dead);
+	query_int(&q, t->keep_until_ms);
+	query_id(&q, &t->task);
+	rc = query_run(&q);
+	return rc < 0 ? rc : sql_task_changed(s, &t->task);
+}
+
+static int compare_tallies(const void *a, const void *b)
+{
+	return sql_compare_ids(&((const struct tally *)a)->task, &((const struct tally *)b)->task);
+}
+
+static void tally_add(struct tally *to, const struct tally *from)
+{
+	to->delivered += from->delivered;
+	to->dead += from->dead;
+	if (from->keep_until_ms > to->keep_until_ms)
+		to->keep_until_ms = from->keep_until_ms;
+}
+
+/* A task with many deliveries is written once for all that ended together. */
+static int settle_all(struct sql *s, struct tally *tallies, size_t len)
+{
+	int rc = 0;
+
+	if (len > 1)
+		qsort(tallies, len, sizeof *tallies, compare_tallies);
+	for (size_t i = 0; i < len && rc == 0; i++) {
+		if (i + 1 < len && id_is_equal(&tallies[i].task, &tallies[i + 1].task))
+			tally_add(&tallies[i + 1], &tallies[i]);
+		else
+			rc = settle(s, &tallies[i]);
+	}
+	return rc;
+}
+
+struct ending {
+	struct sql *s;
+	struct arena *a;
+	struct held_list held;
+	struct tally *tallies;
+	size_t tallies_len;
+	struct backend_endpoints *disabled;
+};
+
+static int close_delivery(struct ending *e, const struct held *h, bool is_delivered, int64_t at_ms)
+{
+	struct tally *t = &e->tallies[e->tallies_len++];
+
+	*t = (struct tally){.task = h->task_id};
+	count_end(e->s, t, is_delivered, at_ms);
+	return close_row(e->s, &h->row, is_delivered, at_ms);
+}
+
+static int end_delivery(struct ending *e, const struct held *h, const struct store_due_result *r)
+{
+	int rc = r->how == STORE_DUE_LATER ? 0 : note_attempt(e->s, h->made + 1, r);
 
 	if (rc < 0)
 		return rc;
 	switch (r->how) {
-	case STORE_DUE_AGAIN: return put_off(s, &r->row, r->again_at_ms, true);
-	case STORE_DUE_LATER: return put_off(s, &r->row, r->again_at_ms, false);
-	case STORE_DUE_DONE: return close_delivery(s, &r->row, &h->task_id, true, r->at_ms);
+	case STORE_DUE_AGAIN: return put_off(e->s, &r->row, r->again_at_ms, true);
+	case STORE_DUE_LATER: return put_off(e->s, &r->row, r->again_at_ms, false);
+	case STORE_DUE_DONE: return close_delivery(e, h, true, r->at_ms);
 	case STORE_DUE_DEAD: break;
 	}
-	return close_delivery(s, &r->row, &h->task_id, false, r->at_ms);
+	return close_delivery(e, h, false, r->at_ms);
 }
 
-static int end_held(struct sql *s, struct arena *a, const struct held *h,
-	const struct store_due_result *result, struct backend_endpoints *disabled)
+static int end_held(struct ending *e, const struct held *h, const struct store_due_result *result)
 {
 	struct store_due_result r = *result;
 	bool is_open = true;
 	int rc = 0;
 
 	if (h->is_task)
-		return end_publish(s, a, h, &r);
+		return end_publish(e->s, e->a, h, &r);
 	if (!id_is_zero(&h->endpoint) && r.how != STORE_DUE_LATER)
-		rc = sql_endpoint_judge(s, a, &h->endpoint, &r, disabled, &is_open);
+		rc = sql_endpoint_judge(e->s, e->a, &h->endpoint, &r, e->disabled, &is_open);
 	/* Nothing more goes there: it is due at once, and ends. */
 	if (!is_open && r.how == STORE_DUE_AGAIN)
 		r.again_at_ms = r.at_ms;
-	return rc < 0 ? rc : end_delivery(s, h, &r);
+	return rc < 0 ? rc : end_delivery(e, h, &r);
 }
 
 int sql_due_end(struct backend *b, struct arena *a, uint64_t owner, const struct store_due_result *results,
 	size_t len, struct backend_endpoints *disabled)
 {
-	struct sql *s = sql_of(b);
-	struct held_list list;
-	int rc = hold(s, a, owner, results, len, &list);
+	struct ending e = {
+		.s = sql_of(b),
+		.a = a,
+		.tallies = arena_alloc(a, len, sizeof *e.tallies),
+		.disabled = disabled,
+	};
+	int rc = e.tallies ? hold(e.s, a, owner, results, len, &e.held) : -ENOMEM;
 
 	*disabled = (struct backend_endpoints){0};
 	for (size_t i = 0; i < len && rc == 0; i++) {
-		struct held *h = find_held(&list, &results[i].row);
+		struct held *h = find_held(&e.held, &results[i].row);
 
 		/* Who was late may have claimed the same once more: of two results one counts. */
 		if (!h || h->is_over)
 			continue;
 		h->is_over = true;
-		rc = end_held(s, a, h, &results[i], disabled);
+		rc = end_held(&e, h, &results[i]);
 	}
-	return rc;
+	return rc < 0 ? rc : settle_all(e.s, e.tallies, e.tallies_len);
 }
 
 int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char *error)
 {
 	const struct store_due_result r = {.row = *row, .at_ms = now_ms, .error = slice_text(error)};
-	struct held h = {0};
+	struct tally tally = {0};
+	uint32_t made = 0;
 	struct query q;
 	int rc;
 
@@ -609,14 +671,17 @@ int sql_due_bury(struct sql *s, const struct id *row, int64_t now_ms, const char
 	query_id(&q, row);
 	rc = query_next(&q);
 	if (rc == 1) {
-		h.task_id = row_id(&q, 0);
-		h.made = (uint32_t)row_int(&q, 1);
+		tally.task = row_id(&q, 0);
+		made = (uint32_t)row_int(&q, 1);
 	}
 	query_done(&q);
 	if (rc <= 0)
 		return rc;
-	rc = note_attempt(s, h.made + 1, &r);
-	return rc < 0 ? rc : close_delivery(s, row, &h.task_id, false, now_ms);
+	count_end(s, &tally, false, now_ms);
+	rc = note_attempt(s, made + 1, &r);
+	if (rc == 0)
+		rc = close_row(s, row, false, now_ms);
+	return rc < 0 ? rc : settle(s, &tally);
 }
 
 int sql_due_hurry(struct sql *s, const struct id *endpoint)

@@ -51,11 +51,13 @@ struct place {
 	struct store_task *task;
 };
 
-/* Those that are asked for, by id; the same one may be asked for twice. */
+/* Those that are asked for, sorted by id: the same one may be asked for many times, and is read once. */
 struct places {
 	struct place *items;
-	struct id *ids; /* of these */
 	size_t len;
+	struct id *ids; /* of these, each once */
+	size_t *first;	/* where the items of each begin */
+	size_t ids_len;
 };
 
 static int compare_places(const void *a, const void *b)
@@ -66,8 +68,11 @@ static int compare_places(const void *a, const void *b)
 static int places_init(struct places *p, struct arena *a, size_t max)
 {
 	*p = (struct places){
-		.items = arena_alloc(a, max, sizeof *p->items), .ids = arena_alloc(a, max, sizeof *p->ids)};
-	return p->items && p->ids ? 0 : -ENOMEM;
+		.items = arena_alloc(a, max, sizeof *p->items),
+		.ids = arena_alloc(a, max, sizeof *p->ids),
+		.first = arena_alloc(a, max, sizeof *p->first),
+	};
+	return p->items && p->ids && p->first ? 0 : -ENOMEM;
 }
 
 static void places_add(struct places *p, struct store_task *task)
@@ -75,28 +80,27 @@ static void places_add(struct places *p, struct store_task *task)
 	p->items[p->len++] = (struct place){task->id, task};
 }
 
-/* Where each id has its turn, rows come in the order of the ids, and nothing has to be found again. */
-static void places_sort(struct places *p, const struct sql *s)
+static void places_sort(struct places *p)
 {
-	if (s->driver->bind_ids)
+	if (p->len > 1)
 		qsort(p->items, p->len, sizeof *p->items, compare_places);
-	for (size_t i = 0; i < p->len; i++)
-		p->ids[i] = p->items[i].id;
+	for (size_t i = 0; i < p->len; i++) {
+		if (i > 0 && id_is_equal(&p->items[i].id, &p->items[i - 1].id))
+			continue;
+		p->first[p->ids_len] = i;
+		p->ids[p->ids_len++] = p->items[i].id;
+	}
 }
 
-/* The first of those that the row is for; others with its id follow. */
+/* The first of those that the row is for; others with its id follow. Where each id has its turn, it is known. */
 static struct place *places_find(const struct places *p, const struct query *q)
 {
-	const struct place key = {.id = row_id(q, 0)};
-	struct place *found;
+	const struct id id = row_id(q, 0);
+	const struct id *found = &p->ids[q->each_at];
 
-	if (!q->s->driver->bind_ids)
-		return &p->items[q->each_at];
-	found = bsearch(&key, p->items, p->len, sizeof *p->items, compare_places);
-
-	while (found && found > p->items && compare_places(found - 1, &key) == 0)
-		found--;
-	return found;
+	if (q->s->driver->bind_ids)
+		found = bsearch(&id, p->ids, p->ids_len, sizeof *p->ids, sql_compare_ids);
+	return &p->items[p->first[found - p->ids]];
 }
 
 /* Takes the row to all places of its id. */
@@ -105,8 +109,6 @@ static void put(const struct places *p, const struct query *q, struct arena *a,
 {
 	struct place *at = places_find(p, q), *first = at;
 
-	if (at->task->presence == STORE_PRESENT)
-		return;
 	read(q, a, at->task);
 	while (++at < p->items + p->len && id_is_equal(&at->id, &first->id))
 		*at->task = *first->task;
@@ -121,7 +123,7 @@ static int read_all(struct sql *s, struct arena *a, const char *text, const stru
 	if (p->len == 0)
 		return 0;
 	query_init(&q, s, text);
-	query_each(&q, p->ids, p->len);
+	query_each(&q, p->ids, p->ids_len);
 	while ((rc = query_next(&q)) == 1)
 		put(p, &q, a, read);
 	return rc < 0 ? rc : a->has_failed ? -ENOMEM : 0;
@@ -152,7 +154,7 @@ static int load_tombstones(struct sql *s, struct arena *a, struct store_task *ta
 			places_add(&p, &tasks[i]);
 	if (rc < 0)
 		return rc;
-	places_sort(&p, s);
+	places_sort(&p);
 	return read_all(s, a, "SELECT id, tenant, state FROM tombstones WHERE id = /*pg:ANY*/ (?)", &p,
 		read_tombstone);
 }
@@ -168,7 +170,7 @@ static int load_rows(struct sql *s, struct arena *a, const struct id *ids, size_
 		out[i] = (struct store_task){.presence = STORE_ABSENT, .id = ids[i]};
 		places_add(&p, &out[i]);
 	}
-	places_sort(&p, s);
+	places_sort(&p);
 	rc = read_all(
 		s, a, "SELECT " SQL_TASK_COLUMNS "FROM tasks WHERE id = /*pg:ANY*/ (?)", &p, sql_task_read);
 	return rc < 0 || !is_any_absent(out, len) ? rc : load_tombstones(s, a, out, len);
@@ -212,13 +214,12 @@ static int load_bodies(struct sql *s, struct arena *a, const char *text, struct 
 			places_add(&p, &tasks[i]);
 	if (rc < 0 || p.len == 0)
 		return rc;
-	places_sort(&p, s);
+	places_sort(&p);
 	query_init(&q, s, text);
-	query_each(&q, p.ids, p.len);
+	query_each(&q, p.ids, p.ids_len);
 	while ((rc = query_next(&q)) == 1) {
 		struct place *at = places_find(&p, &q), *first = at;
-		struct slice body =
-			slice_is_set(*body_of(at->task)) ? *body_of(at->task) : row_copy(&q, 1, a);
+		struct slice body = row_copy(&q, 1, a);
 
 		for (; at < p.items + p.len && id_is_equal(&at->id, &first->id); at++)
 			*body_of(at->task) = body;

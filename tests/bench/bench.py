@@ -18,16 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib.broker import Broker  # noqa: E402
 from lib.client import Client  # noqa: E402
 from lib.paths import BIN, ROOT  # noqa: E402
-from lib.ports import free_port  # noqa: E402
 from lib.stack import Stack  # noqa: E402
 from lib.wait import eventually  # noqa: E402
 
 import live  # noqa: E402
+import webhooks  # noqa: E402
 
 LOAD = ROOT / "tests/bench/load.lua"
 LIMIT = BIN.parent / "tests/bench/broker_limit"
-WEBHOOK_LIMIT = BIN.parent / "tests/bench/webhook_limit"
-WEBHOOKS = {"secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], "allow": ["127.0.0.0/8"]}
 ENVELOPE = json.dumps({"task": "echo", "payload": {"name": "Bob", "n": 12345, "text": "x" * 100}})
 PAYLOAD = json.dumps({"name": "Bob", "n": 12345})
 HANDLERS = [{"task": "echo", "builtin": "echo", "concurrency": 512, "timeout": "5s"}]
@@ -88,25 +86,6 @@ def polls(stack, seconds, folder):
     paths.write_text("".join(f"/v1/tasks/{task}\n" for task in ids), encoding="ascii")
     result = load(stack.client.base, 64, seconds, f"@{paths}")
     return result["good"] / result["seconds"]
-
-
-def webhooks(stack, count=10000, receivers=100):
-    """Deliveries of `count` outcomes to one fast receiver, and what plain libcurl reaches there with messages as long."""
-    port = free_port()
-    sink = subprocess.Popen([WEBHOOK_LIMIT, "sink", str(port)])
-    try:
-        receiver = Client(f"http://127.0.0.1:{port}")
-        eventually(lambda: receiver.get("/count").text == "0", what="the receiver is there")
-        url = f"http://127.0.0.1:{port}/hook"
-        said = subprocess.run([WEBHOOK_LIMIT, "send", url, str(count), "800", "32"], capture_output=True, text=True, check=True)
-        began = time.monotonic()
-        for n in range(count // receivers):
-            stack.client.submit("echo", {"n": n}, deliver={"webhook": [url] * receivers})
-        eventually(lambda: int(receiver.get("/count").text) >= 2 * count, timeout=120, what="every webhook arrives")
-        return {"webhooks": count / (time.monotonic() - began), "curl": numbers(said.stdout)["sent_per_s"]}
-    finally:
-        sink.kill()
-        sink.wait()
 
 
 def connected(stack, vhost, upstream, seconds, folder):
@@ -179,8 +158,7 @@ def table(rows):
          f"{ratio('beside', 'alone'):.2f}"),
         ("memory of the gateway for each idle WebSocket", f"{median('socket_bytes') / 1024:.1f} KiB", ""),
         ("the same for each event stream", f"{median('stream_bytes') / 1024:.1f} KiB", ""),
-        ("plain libcurl to one receiver, POSTs/s", f"{median('curl'):,.0f}", "1.00"),
-        ("webhooks delivered to it/s", f"{median('webhooks'):,.0f}", f"{ratio('webhooks', 'curl'):.2f}"),
+        *webhooks.lines(median, ratio),
         ("memory of the services after the tasks, RSS summed", f"{largest('resident'):.1f} MiB", ""),
         ("the same, shared libraries counted once (PSS)", f"{largest('shared_once'):.1f} MiB", ""),
     ]
@@ -205,7 +183,7 @@ def main():
             vhost, peer = broker.vhost_new(), broker.vhost_new()
             stack = Stack(vhost.url, folder)
             stack.start({"gateway": {"tasks": [live.PARKED]},
-                         "processor": {"handlers": [*HANDLERS, upstream.handler()]}, "notifier": {"webhook": WEBHOOKS}, "log": {"level": "warn"}})
+                         "processor": {"handlers": [*HANDLERS, upstream.handler()]}, "notifier": {"webhook": webhooks.OPTIONS}, "log": {"level": "warn"}})
             end_to_end(stack, 2)
             rows = []
             for n in range(options.rounds):
@@ -213,7 +191,7 @@ def main():
                 rows.append(one_round(broker, stack, peer, options.seconds, folder))
             for row in rows:
                 settle(broker)
-                row.update(webhooks(stack))
+                row.update(webhooks.at_all(stack, folder))
             for row in rows:
                 settle(broker)
                 row.update(connected(stack, vhost, upstream, options.seconds, folder))

@@ -2,8 +2,9 @@
  * What deliveries by webhook are held against: a receiver as fast as one thread of libevent is, and plain libcurl sending
  * to it, without any of our code.
  *
- *   sink PORT              answers 204 to every POST on 127.0.0.1, and with the number of those to GET /count
- *   send URL COUNT LEN N   COUNT POSTs of LEN bytes, N at a time over kept connections; prints "sent_per_s=number"
+ *   sink PORT                          answers 204 to every POST on 127.0.0.1, and with the number of those to GET /count
+ *   send URL COUNT FILE N [HEADER...]  COUNT POSTs of what the file has, N at a time over kept connections; prints
+ *                                      "sent_per_s=number"
  */
 #include <curl/curl.h>
 #include <event2/buffer.h>
@@ -16,7 +17,7 @@
 #include <signal.h>
 #include <time.h>
 
-enum { PARALLEL_MAX = 1024, WAIT_MS = 1000 };
+enum { PARALLEL_MAX = 1024, WAIT_MS = 1000, BODY_MAX = 1 << 20 };
 
 static void die(const char *what)
 {
@@ -87,8 +88,13 @@ static void reap(struct sender *s)
 	while ((message = curl_multi_info_read(s->multi, &more))) {
 		CURL *easy = message->easy_handle;
 
+		long status = 0;
+
 		if (message->data.result != CURLE_OK)
 			die(curl_easy_strerror(message->data.result));
+		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+		if (status != 204)
+			die("the receiver refuses the message");
 		s->ended++;
 		curl_multi_remove_handle(s->multi, easy);
 		start_one(s, easy);
@@ -103,33 +109,52 @@ static double now_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int send_all(const char *url, long count, long len, long parallel)
+static void read_body(struct sender *s, const char *path)
 {
-	struct sender s = {.multi = curl_multi_init(), .url = url, .len = len, .left = count};
+	FILE *f = fopen(path, "rb");
+
+	s->body = malloc(BODY_MAX);
+	if (!f || !s->body)
+		die("cannot read the message");
+	s->len = (long)fread(s->body, 1, BODY_MAX, f);
+	fclose(f);
+}
+
+static void send_all(struct sender *s, long parallel)
+{
 	CURL *easy[PARALLEL_MAX];
 	double began = now_s();
+	long count = s->left;
 	int running;
 
-	s.body = malloc((size_t)len + 1);
-	if (!s.body || parallel > PARALLEL_MAX)
+	if (parallel < 1 || parallel > PARALLEL_MAX)
 		die("wrong arguments");
-	memset(s.body, 'x', (size_t)len);
-	s.headers = curl_slist_append(NULL, "Content-Type: application/json");
-	curl_multi_setopt(s.multi, CURLMOPT_MAXCONNECTS, parallel);
+	s->multi = curl_multi_init();
+	curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, parallel);
 	for (long i = 0; i < parallel; i++) {
 		easy[i] = curl_easy_init();
-		start_one(&s, easy[i]);
+		start_one(s, easy[i]);
 	}
-	while (s.ended < count) {
-		curl_multi_perform(s.multi, &running);
-		reap(&s);
-		if (s.ended < count)
-			curl_multi_poll(s.multi, NULL, 0, WAIT_MS, NULL);
+	while (s->ended < count) {
+		curl_multi_perform(s->multi, &running);
+		reap(s);
+		if (s->ended < count)
+			curl_multi_poll(s->multi, NULL, 0, WAIT_MS, NULL);
 	}
 	printf("sent_per_s=%.1f\n", (double)count / (now_s() - began));
 	for (long i = 0; i < parallel; i++)
 		curl_easy_cleanup(easy[i]);
-	curl_multi_cleanup(s.multi);
+	curl_multi_cleanup(s->multi);
+}
+
+static int send_command(int argc, char **argv)
+{
+	struct sender s = {.url = argv[2], .left = atol(argv[3])};
+
+	read_body(&s, argv[4]);
+	for (int i = 6; i < argc; i++)
+		s.headers = curl_slist_append(s.headers, argv[i]);
+	send_all(&s, atol(argv[5]));
 	curl_slist_free_all(s.headers);
 	free(s.body);
 	return 0;
@@ -138,9 +163,9 @@ static int send_all(const char *url, long count, long len, long parallel)
 int main(int argc, char **argv)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (argc == 3 && strcmp(argv[1], "sink") == 0)
+	if (argc >= 3 && strcmp(argv[1], "sink") == 0)
 		return sink(atoi(argv[2]));
-	if (argc == 6 && strcmp(argv[1], "send") == 0)
-		return send_all(argv[2], atol(argv[3]), atol(argv[4]), atol(argv[5]));
-	die("sink PORT | send URL COUNT LEN N");
+	if (argc >= 6 && strcmp(argv[1], "send") == 0)
+		return send_command(argc, argv);
+	die("sink PORT | send URL COUNT FILE N [HEADER...]");
 }

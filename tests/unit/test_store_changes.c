@@ -157,15 +157,23 @@ static void a_cancel_and_what_becomes_due_are_told(void **state)
 	assert_told("queued/2");
 }
 
-/* What the database alone knows is read at the end, when there may be more. */
+static void on_replayed(int rc, size_t count, bool has_more, void *arg)
+{
+	*(bool *)arg = rc == 0 && count == 2;
+}
+
+/* Deliveries that end together change their task once; what the database alone knows is read at the end, when there may be more. */
 static void one_change_may_stand_for_others_in_the_transaction(void **state)
 {
 	struct fixture *f = *state;
 	struct id id = new_id(f, T0);
 	struct store_event e = event_of(STORE_EVENT_SUCCEEDED, &id, 1, T0 + 10);
+	const struct store_replay replay = {
+		.tenant = TENANT, .until_ms = INT64_MAX, .limit = 10, .now_ms = T0 + 30};
 	struct store_due_result results[2];
 	const struct store_due *due;
 	struct store_applied applied;
+	bool is_replayed = false;
 	size_t len;
 
 	e.deliver = slice_text("[{\"channel\":\"webhook\",\"target\":{\"url\":\"http://a\"}},"
@@ -175,9 +183,13 @@ static void one_change_may_stand_for_others_in_the_transaction(void **state)
 	assert_int_equal(len, 2);
 	for (size_t i = 0; i < 2; i++)
 		results[i] =
-			(struct store_due_result){.row = due[i].row, .how = STORE_DUE_DONE, .at_ms = T0 + 20};
+			(struct store_due_result){.row = due[i].row, .how = STORE_DUE_DEAD, .at_ms = T0 + 20};
 	assert_int_equal(end_due(f, 7, results, 2), 0);
-	assert_told("succeeded/1 succeeded/3&before");
+	assert_told("succeeded/1 succeeded/2");
+	assert_int_equal(last.deliveries_dead, 2);
+	assert_int_equal(store_deliveries_replay(f->store, &replay, on_replayed, &is_replayed), 0);
+	fixture_await(f, &is_replayed);
+	assert_told("succeeded/4&before");
 	assert_int_equal(last.span, 2);
 }
 
