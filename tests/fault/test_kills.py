@@ -1,8 +1,14 @@
 """Each service killed (-9) at random under load, ten times, with tasks that retry."""
+import contextlib
 import random
+import threading
 import time
 
+import requests
+
 from lib.ledger import Ledger
+from lib.proxy import UP
+from lib.wait import eventually
 
 FAILS_FIRST = r"""
 import os, sys
@@ -68,6 +74,46 @@ def test_chains_and_a_batch_come_to_their_end_when_all_is_killed_again_and_again
     assert last["result"]["previous"] == {"batch": batch["id"], "succeeded": 40, "failed": 0, "canceled": 0, "dead": 0}
     for chain in chains:
         assert [client.await_end(step["id"], timeout=120)["status"] for step in chain["tasks"]] == ["succeeded"] * 3
+
+
+def scheduled(client):
+    return client.get("/v1/tasks?status=scheduled").json()["tasks"]
+
+
+def test_a_chain_whose_gateway_died_before_its_first_message_goes_on_under_its_key(stack, vhost, broker_proxy):
+    stack.start({}, only=("notifier", "processor"))
+    stack.add("gateway", env={"POSTBACK_AMQP_URL": broker_proxy.url(vhost.url)})
+    stack.await_ready()
+    client = stack.client
+
+    def submit():
+        return client.envelope("echo", {"n": 1}, then="echo", headers={"Idempotency-Key": "chain"})
+
+    def submit_in_vain():
+        with contextlib.suppress(requests.ConnectionError):
+            submit()
+
+    # From here on the gateway need not ask whether there is a queue.
+    client.await_end(client.envelope("echo", {}, then="echo").json()["tasks"][1]["id"])
+    broker_proxy.swallow(UP)
+    caller = threading.Thread(target=submit_in_vain)
+    caller.start()
+    second = eventually(lambda: scheduled(client), what="the second step is stored")[0]
+    stack.gateway.kill()
+    caller.join()
+    broker_proxy.resume()
+    stack.gateway.start()
+    stack.await_ready()
+    assert scheduled(client)[0]["id"] == second["id"]
+
+    def accepted():
+        answer = submit()
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    steps = eventually(accepted, timeout=30, every=0.2, what="the key is taken up again")["tasks"]
+    assert [step["id"] for step in steps] == [second["waits_for"], second["id"]]
+    assert client.await_end(second["id"])["result"]["previous"]["result"] == {"n": 1}
 
 
 def test_what_was_canceled_stays_so_whatever_is_killed(stack):

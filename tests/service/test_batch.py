@@ -1,11 +1,11 @@
 """POST /v1/batches: many at once, each by itself."""
 import pytest
 
-from gateway_rig import ECHO, Worker, module_stack, problem, shell
+from gateway_rig import ECHO, SLEEP, Worker, module_stack, problem, shell
 from lib.wait import eventually
 
 api = module_stack(
-    processor={"handlers": [ECHO, shell("refuses", "exit 65")]},
+    processor={"handlers": [ECHO, SLEEP, shell("refuses", "exit 65")]},
     gateway={"limits": {"batch": 100}, "tasks": ["parked"]})
 
 
@@ -80,6 +80,57 @@ def test_then_waits_for_the_last(api):
     worker.reply(request, properties, result=b"1", content_type="application/json")
     worker.close()
     assert api.client.await_end(document["then"])["status"] == "succeeded"
+
+
+def test_then_runs_when_the_last_was_canceled_too(api):
+    items = [{"task": "echo", "delay": "1h"}, {"task": "sleep", "payload": 60}, {"task": "echo"}]
+    document = post(api, {"tasks": items, "then": "echo"}).json()
+    delayed, running, _ = (item["id"] for item in document["items"])
+    api.client.await_status(running, "running")
+    assert api.client.delete(f"/v1/tasks/{running}").status_code == 202
+    api.client.await_end(running)
+    assert api.client.status(document["then"])["status"] == "scheduled"
+    assert api.client.delete(f"/v1/tasks/{delayed}").status_code == 200
+    assert api.client.await_end(document["then"])["result"]["previous"] == {
+        "batch": document["id"], "succeeded": 1, "failed": 0, "canceled": 2, "dead": 0}
+
+
+def test_then_may_have_a_then_of_its_own(api):
+    then = {"task": "echo", "then": {"task": "echo", "payload": {"b": 2}}}
+    document = post(api, {"tasks": [{"task": "echo"}], "then": then}).json()
+    steps = document["then_tasks"]
+    assert [step["task"] for step in steps] == ["echo", "echo"]
+    assert steps[0]["id"] == document["then"]
+    last = api.client.await_end(steps[1]["id"])
+    assert last["result"]["b"] == 2
+    assert last["result"]["previous"]["result"]["previous"]["batch"] == document["id"]
+
+
+def test_an_item_with_a_then_tells_the_ids_of_all_its_tasks(api):
+    document = post(api, [{"task": "echo", "payload": 1, "then": "echo"}, {"task": "echo"}]).json()
+    first, second = (step["id"] for step in document["items"][0]["tasks"])
+    assert first == document["items"][0]["id"]
+    assert api.client.await_end(second)["result"]["previous"]["id"] == first
+    assert "tasks" not in document["items"][1] and "then_tasks" not in document
+
+
+@pytest.mark.parametrize("then", ["nobody", {"task": "echo", "then": "nobody"}])
+def test_a_then_that_nobody_runs_refuses_the_batch(api, then):
+    before = len(api.client.get("/v1/tasks?limit=200").json()["tasks"])
+    document = problem(post(api, {"tasks": [{"task": "parked"}], "then": then}), 404, "unknown-task", "/then")
+    assert document["task"] == "nobody"
+    assert len(api.client.get("/v1/tasks?limit=200").json()["tasks"]) == before
+    assert api.vhost.depth("postback.tasks.parked") == 0
+
+
+def test_items_bear_the_trace_of_their_batch(api):
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    worker = Worker(api.vhost, "parked")
+    post(api, [{"task": "parked"}], headers={"traceparent": trace})
+    request, properties = worker.take()
+    assert properties.headers["traceparent"] == trace
+    worker.reply(request, properties, result=b"1", content_type="application/json")
+    worker.close()
 
 
 def test_when_none_is_accepted_the_batch_is_refused(api):

@@ -395,6 +395,31 @@ def test_only_what_failed_can_be_retried(api, parked):
     parked.take()
 
 
+BODIES = [
+    (b'{"delay":"1s"}', "application/json", 422, "invalid-field", "/delay"),
+    (b'[]', "application/json", 422, "invalid-field", None),
+    (b'null', "application/json", 422, "invalid-field", None),
+    (b'{', "application/json", 400, "invalid-json", None),
+    (b'x=1', "application/x-www-form-urlencoded", 415, "media-type", None),
+]
+
+
+@pytest.mark.parametrize("body,content_type,status,name,field", BODIES)
+@pytest.mark.parametrize("path", ["tasks/{task}/retry", "deliveries/{task}/retry", "deliveries/retry?status=dead"])
+def test_who_says_something_where_nothing_is_heard_is_told_so(api, path, body, content_type, status, name, field):
+    task_id = api.client.submit("refuses", 1)
+    api.client.await_end(task_id)
+    response = api.client.post("/v1/" + path.format(task=task_id), data=body, headers={"Content-Type": content_type})
+    problem(response, status, name, field)
+
+
+def test_an_empty_object_says_nothing(api):
+    task_id = api.client.submit("refuses", 1)
+    api.client.await_end(task_id)
+    assert api.client.post(f"/v1/tasks/{task_id}/retry", json={}).status_code == 202
+    assert api.client.post("/v1/deliveries/retry?status=dead", json={}).status_code == 202
+
+
 # ---- lifetimes and tenants ----
 
 def test_past_its_lifetimes_an_id_is_410_and_never_before(stack):

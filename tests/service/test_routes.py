@@ -18,6 +18,8 @@ api = module_stack(
             {"path": "POST /process_sync", "task": "echo", "mode": "sync"},
             {"path": "POST /send-notification/{email}", "tasks": [{"task": "audit", "when": "q"}, "notify"]},
             {"path": "POST /chain/{who}", "tasks": ["echo", "refuses", "echo"]},
+            {"path": "POST /slow", "tasks": ["sleep", "echo", "echo"]},
+            {"path": "POST /waits", "tasks": ["audit", "echo", "echo"]},
             {"path": "GET /result/{task_id}", "status_of": "task_id"},
             {"path": "GET /file/{task_id}", "result_of": "task_id"},
             {"path": "/any/{a}/{b}", "task": "echo", "mode": "sync"},
@@ -105,6 +107,32 @@ def test_when_a_step_fails_the_rest_is_canceled(api):
     assert api.client.await_end(ids[2])["status"] == "canceled"
     assert [api.client.status(task_id)["status"] for task_id in ids] == ["succeeded", "failed", "canceled"]
     assert api.client.status(ids[0])["result"] == {"who": "me"}
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_chain_is_canceled_with_the_step_that_runs_for_it(api, step):
+    ids = [task["id"] for task in api.client.post("/slow", json={"seconds": 60}).json()["tasks"]]
+    api.client.await_status(ids[0], "running")
+    response = api.client.delete(f"/v1/tasks/{ids[step]}")
+    assert response.status_code == 200
+    assert (response.json()["id"], response.json()["status"]) == (ids[step], "canceled")
+    assert [api.client.await_end(task_id)["status"] for task_id in ids] == ["canceled"] * 3
+    assert api.client.delete(f"/v1/tasks/{ids[step]}").status_code == 200
+
+
+def test_a_chain_is_canceled_before_its_first_step_runs(api, workers):
+    ids = [task["id"] for task in api.client.post("/waits").json()["tasks"]]
+    assert api.client.delete(f"/v1/tasks/{ids[2]}").json()["status"] == "canceled"
+    assert [api.client.status(task_id)["status"] for task_id in ids] == ["queued", "canceled", "canceled"]
+    request, properties = workers["audit"].take()
+    workers["audit"].reply(request, properties, kind="canceled")
+    assert api.client.await_end(ids[0])["status"] == "canceled"
+
+
+def test_what_a_then_follows_is_not_canceled_with_it(api):
+    first, second = (task["id"] for task in api.client.envelope("sleep", 0.5, then="echo").json()["tasks"])
+    assert api.client.delete(f"/v1/tasks/{second}").json()["status"] == "canceled"
+    assert api.client.await_end(first)["status"] == "succeeded"
 
 
 # ---- joining ----

@@ -242,6 +242,12 @@ def test_an_envelope_that_is_wrong_is_refused_with_its_place(api, body, field, s
         assert document.get("field", "") == field
 
 
+def test_who_asks_for_a_priority_is_told_what_to_do_instead(api):
+    assert api.client.envelope("echo", 1, priority=0).status_code == 202
+    document = problem(api.client.envelope("echo", 1, priority=5), 422, "invalid-field", "/priority")
+    assert "leave it out" in document["detail"] and "task name of its own" in document["detail"]
+
+
 def test_more_than_eight_tasks_in_a_row_are_refused(api):
     envelope = {"task": "echo"}
     for _ in range(7):
