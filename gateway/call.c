@@ -74,6 +74,7 @@ int call_new(const struct call_server *server, struct conn *conn, struct call **
 		return -ENOMEM;
 	c->server = server;
 	c->guard = conn_guard(conn);
+	c->problem = -1;
 	c->conn = conn;
 	c->head = conn_take_head(conn);
 	c->body = conn_take_body(conn);
@@ -264,6 +265,11 @@ struct slice call_tenant(const struct call *c)
 	return slice_text(c->tenant);
 }
 
+struct share *call_share(const struct call *c)
+{
+	return c->share;
+}
+
 const char *call_request_id(const struct call *c)
 {
 	return c->request_id;
@@ -416,7 +422,7 @@ static int start_stream(
 	set_common_fields(c);
 	rc = render_head(c, status, &head);
 	if (rc == 0)
-		rc = conn_stream(c->conn, buf_slice(&head), events, arg, out);
+		rc = conn_stream(c->conn, buf_slice(&head), c->share, events, arg, out);
 	buf_done(&head);
 	return rc;
 }
@@ -438,8 +444,11 @@ int call_stream(
 
 	if (rc < 0) {
 		forget_stream_fields(c);
-		call_problem(c, PROBLEM_BUSY, NULL,
-			"As many connections are kept open for what comes as may, or the gateway is ending.");
+		if (rc == -EDQUOT)
+			call_problem_share(c, SHARE_STREAMS);
+		else
+			call_problem(c, PROBLEM_BUSY, NULL,
+				"As many connections are kept open for what comes as may, or the gateway is ending.");
 		return rc;
 	}
 	c->server->on_answered(c, status, c->server->arg);
@@ -458,7 +467,8 @@ void call_problem_with(
 	struct slice document = {0};
 	struct buf body;
 
-	if (problem_status(problem) == 503)
+	c->problem = (int)problem;
+	if (problem_status(problem) == 503 || problem_status(problem) == 429)
 		set_default(c, "Retry-After", "1");
 	if (problem == PROBLEM_UNAUTHORIZED)
 		set_default(c, "WWW-Authenticate", "Bearer");
@@ -468,6 +478,11 @@ void call_problem_with(
 		document = buf_slice(&body);
 	call_answer(c, problem_status(problem), slice_text("application/problem+json"), document);
 	buf_done(&body);
+}
+
+void call_problem_share(struct call *c, enum share_kind kind)
+{
+	call_problem(c, PROBLEM_TENANT_LIMIT, NULL, "%s", share_complaint(kind));
 }
 
 void call_problem(struct call *c, enum problem problem, const char *field, const char *detail_format, ...)

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "gateway/problem.h"
+#include "gateway/share.h"
 #include "gateway/stream.h"
 #include "runtime/loop.h"
 
@@ -59,6 +60,8 @@ bool call_has_key_in_query(const struct call *c);
 struct slice call_segment(const struct call *c, const char *name);
 /* Who calls: the tenant of the key, "default" without keys. */
 struct slice call_tenant(const struct call *c);
+/* What the tenant has of the limits that all share; NULL: it has no bounds of its own. Lives as long as the server. */
+struct share *call_share(const struct call *c);
 /* X-Request-Id of this call: the client's own when it is sane, else a new one. */
 const char *call_request_id(const struct call *c);
 int64_t call_started_ms(const struct call *c); /* monotonic */
@@ -74,14 +77,16 @@ void call_answer(struct call *c, int status, struct slice content_type, struct s
 /* An RFC 9457 problem document; `detail` is for people, may quote what the client sent. `field`: JSON pointer or NULL. */
 void call_problem(struct call *c, enum problem problem, const char *field, const char *detail_format, ...)
 	__attribute__((format(printf, 4, 5)));
-/* The same with further members ("\"id\":\"…\",\"outcome\":\"unknown\"") spliced in: a JSON object's inside. */
+/* The tenant has its share of that. */
+void call_problem_share(struct call *c, enum share_kind kind);
+/* As call_problem, with further members ("\"id\":\"…\",\"outcome\":\"unknown\"") spliced in: a JSON object's inside. */
 void call_problem_with(
 	struct call *c, enum problem problem, const char *field, const char *members, const char *detail);
 
 /*
  * Sends the head of an answer that has no end of its own, with the headers set so far, and hands the connection over; the
  * call is answered and freed. Content-Type is a header like others here, and the framing is the caller's: without any the
- * body ends with the connection. 0, or -EAGAIN, -ENOMEM, -EPIPE: the call has been answered with a problem (or its client
+ * body ends with the connection. 0, or -EAGAIN, -EDQUOT, -ENOMEM, -EPIPE: the call has been answered with a problem (or its client
  * had left), and there is no stream. Borrows: events, for good.
  */
 int call_stream(

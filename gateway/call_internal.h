@@ -37,7 +37,10 @@ struct call {
 	const struct endpoint *endpoint; /* NULL: none found */
 	const char *tenant;
 	size_t tenant_index;
+	struct share *share; /* NULL: none */
+	bool has_share;	     /* of the calls in flight */
 	bool is_waiting;
+	int problem;   /* that it was answered with; -1: none */
 	size_t charge; /* of the byte budget, for head and body */
 	int64_t started_ms, started_us;
 	void (*on_gone)(struct call *c, void *arg);

@@ -8,6 +8,7 @@
 #include <event2/buffer.h>
 
 #include "gateway/head.h"
+#include "gateway/share.h"
 #include "gateway/stream.h"
 
 struct conn;
@@ -38,10 +39,10 @@ const char *conn_connection_field(struct conn *c);
  */
 void conn_answer(struct conn *c, struct slice head, struct slice body, size_t charge);
 /*
- * Sends `head` and makes a stream of the rest. 0; -EAGAIN (as many streams as may be), -ENOMEM: nothing was done.
- * Borrows: events.
+ * Sends `head` and makes a stream of the rest, of somebody's share. 0; -EAGAIN (as many streams as may be), -EDQUOT (as
+ * many of the share), -ENOMEM: nothing was done. Borrows: share, events.
  */
-int conn_stream(struct conn *c, struct slice head, const struct stream_events *events, void *arg,
-	struct stream **out);
+int conn_stream(struct conn *c, struct slice head, struct share *share, const struct stream_events *events,
+	void *arg, struct stream **out);
 
 #endif

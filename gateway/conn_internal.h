@@ -69,6 +69,7 @@ struct conn {
 
 struct stream {
 	struct conn *conn;
+	struct share *share;
 	const struct stream_events *events;
 	void *arg;
 	size_t held;  /* of the budget, for the owner */
@@ -101,8 +102,6 @@ struct guard {
 
 /* ---- guard.c ---- */
 
-/* Streams never take all connections: a new client still gets an answer. */
-size_t guard_streams_max(const struct guard *g);
 /* The connection is going: its memory is the caller's. */
 void guard_remove(struct conn *c);
 

@@ -94,7 +94,9 @@ static bool wants_stream(struct call *call)
 
 static void follow_failed(struct call *call, int rc)
 {
-	if (rc == -EAGAIN)
+	if (rc == -EDQUOT)
+		call_problem_share(call, SHARE_FOLLOWERS);
+	else if (rc == -EAGAIN)
 		call_problem(call, PROBLEM_BUSY, NULL, "As many tasks are followed as may be.");
 	else
 		call_problem(call, PROBLEM_INTERNAL, NULL, "out of memory");
@@ -134,7 +136,9 @@ static void open_task(struct gateway *g, struct call *call, const struct id *id,
 {
 	struct events *e = calloc(1, sizeof *e);
 
-	start(g, call, e, e ? live_follow(g->live, id, seen, on_change, e, &e->follower) : -ENOMEM);
+	int rc = e ? live_follow(g->live, call_share(call), id, seen, on_change, e, &e->follower) : -ENOMEM;
+
+	start(g, call, e, rc);
 }
 
 static void on_task(const struct store_task *task, void *arg)
@@ -195,7 +199,8 @@ static void on_tenant_change(const struct live_change *change, void *arg)
 static void open_tenant(struct gateway *g, struct call *call, struct slice task)
 {
 	struct events *e = calloc(1, sizeof *e);
-	int rc = e ? live_follow_tenant(g->live, call_tenant(call), task, on_tenant_change, e, &e->follower)
+	int rc = e ? live_follow_tenant(g->live, call_share(call), call_tenant(call), task, on_tenant_change,
+			     e, &e->follower)
 		   : -ENOMEM;
 
 	start(g, call, e, rc);

@@ -56,6 +56,9 @@ const char *guard_address(const struct guard *g);
 void guard_stop(struct guard *g, void (*on_drained_cb)(void *arg), void *arg);
 bool guard_is_stopping(const struct guard *g);
 
+/* Streams never take all connections: a new client still gets an answer. Known when it listens. */
+size_t guard_streams_max(const struct guard *g);
+
 /* The time as the Date field has it, made once a second. Borrows: until the next call. */
 const char *guard_date(struct guard *g);
 

@@ -58,17 +58,24 @@ static void watched_free(struct watched *w)
 
 /* ---- callbacks ---- */
 
+/* One that is in no list. */
+static void follower_drop(struct live_follower *f)
+{
+	f->live->followers_len--;
+	share_give(f->share, SHARE_FOLLOWERS);
+	live_shard_unref(f->live, f->shard);
+	free(f->tenant);
+	free(f->task);
+	free(f);
+}
+
 static void follower_free(struct live_follower *f)
 {
 	struct watched *w = f->watched;
 
 	LIST_REMOVE(f, link);
-	f->live->followers_len--;
 	f->live->tenants_len -= !w;
-	live_shard_unref(f->live, f->shard);
-	free(f->tenant);
-	free(f->task);
-	free(f);
+	follower_drop(f);
 	if (w && LIST_EMPTY(&w->followers) && !w->tenants_want)
 		watched_free(w);
 }
@@ -424,42 +431,43 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- following ---- */
 
-static int follower_new(struct live *l, unsigned shard, live_cb *cb, void *arg, struct live_follower **out)
+static int follower_new(struct live *l, struct share *share, unsigned shard, live_cb *cb, void *arg,
+	struct live_follower **out)
 {
 	struct live_follower *f;
 	int rc;
 
 	if (l->followers_len >= l->config.followers_max)
 		return -EAGAIN;
+	if (!share_take(share, SHARE_FOLLOWERS))
+		return -EDQUOT;
 	f = calloc(1, sizeof *f);
-	if (!f)
-		return -ENOMEM;
-	rc = live_shard_ref(l, shard);
+	rc = f ? live_shard_ref(l, shard) : -ENOMEM;
 	if (rc < 0) {
+		share_give(share, SHARE_FOLLOWERS);
 		free(f);
 		return rc;
 	}
-	*f = (struct live_follower){.live = l, .shard = shard, .cb = cb, .arg = arg, .is_new = true};
+	*f = (struct live_follower){
+		.live = l, .share = share, .shard = shard, .cb = cb, .arg = arg, .is_new = true};
 	l->followers_len++;
 	*out = f;
 	return 0;
 }
 
-int live_follow(struct live *l, const struct id *id, uint64_t seen, live_cb *cb, void *arg,
-	struct live_follower **out)
+int live_follow(struct live *l, struct share *share, const struct id *id, uint64_t seen, live_cb *cb,
+	void *arg, struct live_follower **out)
 {
 	unsigned shard = live_shard_of(slice_of(id->bytes, ID_LEN));
 	struct live_follower *f;
 	struct watched *w;
-	int rc = follower_new(l, shard, cb, arg, &f);
+	int rc = follower_new(l, share, shard, cb, arg, &f);
 
 	if (rc < 0)
 		return rc;
 	w = live_watch(l, id);
 	if (!w) {
-		live_shard_unref(l, shard);
-		l->followers_len--;
-		free(f);
+		follower_drop(f);
 		return -ENOMEM;
 	}
 	f->watched = w;
@@ -493,12 +501,12 @@ static void start_soon(struct live *l, unsigned shard)
 		timer_arm(l->start_timer, 0);
 }
 
-int live_follow_tenant(struct live *l, struct slice tenant, struct slice task, live_cb *cb, void *arg,
-	struct live_follower **out)
+int live_follow_tenant(struct live *l, struct share *share, struct slice tenant, struct slice task,
+	live_cb *cb, void *arg, struct live_follower **out)
 {
 	unsigned shard = live_shard_of(tenant);
 	struct live_follower *f;
-	int rc = follower_new(l, shard, cb, arg, &f);
+	int rc = follower_new(l, share, shard, cb, arg, &f);
 
 	if (rc < 0)
 		return rc;

@@ -10,6 +10,7 @@
 #ifndef GATEWAY_LIVE_H
 #define GATEWAY_LIVE_H
 
+#include "gateway/share.h"
 #include "service/service.h"
 
 struct live;
@@ -40,18 +41,19 @@ typedef void live_cb(const struct live_change *change, void *arg);
 
 /*
  * Follows one task: first what it is now, unless its rev is `seen` (0: always told; an end is told in any case), then
- * every change. `id` must be known to be the tenant's own (gateway/ids.h). 0, -EAGAIN (limit of followers), -ENOMEM. No
- * callback comes inside the call, and none after the one that is_last.
+ * every change. `id` must be known to be the tenant's own (gateway/ids.h). It is of the share's followers;
+ * NULL: of nobody's. 0, -EAGAIN (limit of followers), -EDQUOT (the share's), -ENOMEM. No callback comes inside the call,
+ * and none after the one that is_last. Borrows: share.
  */
-int live_follow(struct live *l, const struct id *id, uint64_t seen, live_cb *cb, void *arg,
-	struct live_follower **out);
+int live_follow(struct live *l, struct share *share, const struct id *id, uint64_t seen, live_cb *cb,
+	void *arg, struct live_follower **out);
 /*
  * Every change of a tenant's tasks from now on; `task`: only those of this name, unset: all. Copied. As above, but it
  * goes on after what is the last of a task. A change without a task says that everything is told from here on: once at
  * first, and again whenever something before it may have been missed.
  */
-int live_follow_tenant(struct live *l, struct slice tenant, struct slice task, live_cb *cb, void *arg,
-	struct live_follower **out);
+int live_follow_tenant(struct live *l, struct share *share, struct slice tenant, struct slice task,
+	live_cb *cb, void *arg, struct live_follower **out);
 /* No callback comes after. Safe inside its own callback; NULL is fine. */
 void live_unfollow(struct live_follower *f);
 

@@ -60,6 +60,7 @@ TAILQ_HEAD(watched_list, watched);
 struct live_follower {
 	LIST_ENTRY(live_follower) link; /* of its task, or of its tenant's shard */
 	struct live *live;
+	struct share *share;
 	struct watched *watched; /* NULL: follows a tenant */
 	unsigned shard;
 	live_cb *cb;

@@ -32,7 +32,8 @@ struct gateway_limits {
 	int64_t idle_timeout_ms;  /* a kept connection between two requests */
 	int64_t write_timeout_ms; /* for the next 64 KiB of an answer, or its end, to be taken by the client */
 	double rate;		  /* submissions a second for each tenant; 0: no limit */
-	int64_t batch;		  /* items of one batch */
+	int64_t tenant_share; /* percent of connections, in_flight, waiters and followers, where there are several */
+	int64_t batch;	      /* items of one batch */
 };
 
 struct gateway_cors {

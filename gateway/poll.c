@@ -90,6 +90,7 @@ static int start_waiting(struct poll *p, const struct store_task *task)
 		.until_end = p->view->until_end,
 		.rev = task->rev,
 		.timeout_ms = p->wait_ms,
+		.share = call_share(p->call),
 	};
 
 	int rc = call_is_gone(p->call) ? -EPIPE : waiter_add(p->g->waiters, &what, on_waited, p, &p->waiter);
@@ -109,7 +110,9 @@ static void on_read(const struct store_task *task, void *arg)
 
 	if (rc == 0)
 		return;
-	if (rc == -EAGAIN)
+	if (rc == -EDQUOT)
+		call_problem_share(p->call, SHARE_WAITERS);
+	else if (rc == -EAGAIN)
 		call_problem(p->call, PROBLEM_BUSY, NULL, "As many calls wait for a task as may.");
 	else if (task)
 		p->view->answer(p->call, task);

@@ -54,6 +54,8 @@ static const struct {
 		"The resource is a WebSocket of version 13: connect to it with a WebSocket client."},
 	[PROBLEM_RATE_LIMITED] = {429, "/problems/rate-limited", "Too many submissions",
 		"The tenant has used up its rate of submissions. Retry-After tells when the next one is taken."},
+	[PROBLEM_TENANT_LIMIT] = {429, "/problems/tenant-limit", "The tenant has its share of a limit",
+		"Of what all tenants share none may have everything. Nothing was accepted."},
 	[PROBLEM_HEADERS_TOO_LARGE] = {431, "/problems/headers-too-large",
 		"The head of the request is too large",
 		"The head is larger than its limit, or has more than 100 fields."},

@@ -26,6 +26,7 @@ enum problem {
 	PROBLEM_TASK_CANCELED,	      /* 409 */
 	PROBLEM_UPGRADE_REQUIRED,     /* 426 a WebSocket asked for without one */
 	PROBLEM_RATE_LIMITED,	      /* 429 */
+	PROBLEM_TENANT_LIMIT,	      /* 429 */
 	PROBLEM_HEADERS_TOO_LARGE,    /* 431 */
 	PROBLEM_INTERNAL,	      /* 500 */
 	PROBLEM_NOT_IMPLEMENTED,      /* 501 unknown method */
@@ -38,7 +39,7 @@ enum problem {
 	PROBLEM_HANDLER_TIMEOUT,      /* 504 */
 	PROBLEM_HTTP_VERSION,	      /* 505 */
 };
-#define PROBLEMS 30
+#define PROBLEMS 31
 
 int problem_status(enum problem problem);
 /* The "type" member: a URI reference, "/problems/unknown-task", of which the last part is its name. */

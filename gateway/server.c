@@ -33,7 +33,9 @@ struct server {
 	struct router *router;
 	struct mount *mounts;
 	struct auth *auth;
-	struct rate *rates; /* one a tenant */
+	struct rate *rates;   /* one a tenant */
+	struct share *shares; /* the same; NULL: there is one tenant, or all may have everything */
+	size_t share_most[SHARE_KINDS];
 	bool is_browser_guarded;
 	size_t in_flight;
 };
@@ -85,10 +87,10 @@ static const struct endpoint own_endpoints[] = {
 	{CALL_GET, "/livez", livez, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
 	{CALL_GET, "/readyz", readyz, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
 	{CALL_GET, "/metrics", metrics, ENDPOINT_LOCAL | ENDPOINT_ALWAYS},
-	{CALL_GET, "/problems", problem_pages_list, ENDPOINT_OPEN},
-	{CALL_GET, "/problems/{name}", problem_pages_get, ENDPOINT_OPEN},
-	{CALL_GET, "/openapi.json", openapi_get, ENDPOINT_OPEN},
-	{CALL_GET, "/docs", openapi_get_page, ENDPOINT_OPEN},
+	{CALL_GET, "/problems", problem_pages_list, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
+	{CALL_GET, "/problems/{name}", problem_pages_get, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
+	{CALL_GET, "/openapi.json", openapi_get, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
+	{CALL_GET, "/docs", openapi_get_page, ENDPOINT_OPEN | ENDPOINT_ALWAYS},
 };
 
 /* ---- the checks before a handler; each returns false when it has answered ---- */
@@ -269,6 +271,7 @@ static bool check_endpoint(struct server *s, struct call *c)
 	}
 	c->tenant_index = (size_t)tenant;
 	c->tenant = auth_tenant_name(s->auth, c->tenant_index);
+	c->share = s->shares ? &s->shares[tenant] : NULL;
 	if (mount)
 		c->endpoint = &mount->endpoint;
 	else if (m.allowed)
@@ -314,11 +317,18 @@ static bool check_rate(struct server *s, struct call *c)
 
 static bool check_load(struct server *s, struct call *c)
 {
-	if ((c->endpoint->flags & ENDPOINT_ALWAYS) ||
-		s->in_flight <= (size_t)s->config.options->limits.in_flight)
+	if (c->endpoint->flags & ENDPOINT_ALWAYS)
 		return true;
-	call_problem(c, PROBLEM_BUSY, NULL, "As many calls wait for their answer as may.");
-	return false;
+	if (s->in_flight > (size_t)s->config.options->limits.in_flight) {
+		call_problem(c, PROBLEM_BUSY, NULL, "As many calls wait for their answer as may.");
+		return false;
+	}
+	if (!share_take(c->share, SHARE_IN_FLIGHT)) {
+		call_problem_share(c, SHARE_IN_FLIGHT);
+		return false;
+	}
+	c->has_share = true;
+	return true;
 }
 
 /* Later it could not be told from no body. */
@@ -343,16 +353,23 @@ static bool (*const checks[])(struct server *s, struct call *c) = {
 
 /* ---- calls ---- */
 
-static void count_refusal(struct server *s, const struct call *c, int status)
+static void count_refusal(struct server *s, const struct call *c)
 {
-	static const struct {
-		int status;
-		const char *reason;
-	} reasons[] = {{401, "unauthorized"}, {403, "forbidden-origin"}, {429, "rate-limited"}};
+	static const enum problem refusals[] = {
+		PROBLEM_UNAUTHORIZED, PROBLEM_FORBIDDEN_ORIGIN, PROBLEM_RATE_LIMITED, PROBLEM_TENANT_LIMIT};
 
-	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-		if (reasons[i].status == status)
-			metrics_add(s->config.metrics, GATEWAY_REFUSALS, 1, reasons[i].reason);
+	for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+		if (c->problem == (int)refusals[i])
+			metrics_add(s->config.metrics, GATEWAY_REFUSALS, 1,
+				problem_type(refusals[i]) + strlen(PROBLEM_PATH));
+}
+
+static void leave_flight(struct server *s, struct call *c)
+{
+	s->in_flight--;
+	if (c->has_share)
+		share_give(c->share, SHARE_IN_FLIGHT);
+	c->has_share = false;
 }
 
 static void on_answered(struct call *c, int status, void *arg)
@@ -362,9 +379,9 @@ static void on_answered(struct call *c, int status, void *arg)
 	char text[16];
 
 	if (!c->is_waiting)
-		s->in_flight--;
+		leave_flight(s, c);
 	snprintf(text, sizeof text, "%d", status);
-	count_refusal(s, c, status);
+	count_refusal(s, c);
 	metrics_add(s->config.metrics, GATEWAY_REQUESTS, 1, endpoint, call_method_name(c),
 		status ? text : "gone");
 	metrics_observe(s->config.metrics, GATEWAY_REQUEST_SECONDS,
@@ -376,9 +393,7 @@ static void on_answered(struct call *c, int status, void *arg)
 
 static void on_waiting(struct call *c, void *arg)
 {
-	struct server *s = arg;
-
-	s->in_flight--;
+	leave_flight(arg, c);
 }
 
 static bool take_rate(struct call *c, size_t count, int64_t *wait_ms, void *arg)
@@ -442,6 +457,24 @@ static int new_guard(struct server *s)
 	return guard_new(&config, &s->guard);
 }
 
+static int new_shares(struct server *s)
+{
+	const struct gateway_limits *l = &s->config.options->limits;
+	size_t tenants = auth_tenants(s->auth);
+
+	if (tenants < 2 || l->tenant_share == 100)
+		return 0;
+	s->shares = calloc(tenants, sizeof *s->shares);
+	if (!s->shares)
+		return -ENOMEM;
+	for (size_t i = 0; i < tenants; i++)
+		s->shares[i].most = s->share_most;
+	s->share_most[SHARE_IN_FLIGHT] = share_of((size_t)l->in_flight, l->tenant_share);
+	s->share_most[SHARE_WAITERS] = share_of((size_t)l->waiters, l->tenant_share);
+	s->share_most[SHARE_FOLLOWERS] = share_of((size_t)l->followers, l->tenant_share);
+	return 0;
+}
+
 static bool listens_on_loopback(const struct gateway_options *o)
 {
 	char host[LISTEN_HOST_MAX];
@@ -473,7 +506,9 @@ int server_new(const struct server_config *config, struct server **out)
 		goto out;
 	s->is_browser_guarded = !auth_has_keys(s->auth) && listens_on_loopback(config->options);
 	s->rates = calloc(auth_tenants(s->auth), sizeof *s->rates);
-	rc = s->rates ? router_new(&s->router) : -ENOMEM;
+	rc = s->rates ? new_shares(s) : -ENOMEM;
+	if (rc == 0)
+		rc = router_new(&s->router);
 	if (rc == 0)
 		rc = add_own_endpoints(s);
 	if (rc == 0)
@@ -506,10 +541,12 @@ int server_add(struct server *s, const struct endpoint *e, void *arg)
 
 int server_start(struct server *s)
 {
-	int rc = guard_listen(s->guard, s->config.options->listen);
+	const struct gateway_options *o = s->config.options;
+	int rc = guard_listen(s->guard, o->listen);
 
+	s->share_most[SHARE_STREAMS] = share_of(guard_streams_max(s->guard), o->limits.tenant_share);
 	if (rc < 0)
-		log_error("listen_failed", LOG_TEXT("address", s->config.options->listen), LOG_ERRNO(rc));
+		log_error("listen_failed", LOG_TEXT("address", o->listen), LOG_ERRNO(rc));
 	else
 		log_info("listening", LOG_TEXT("address", guard_address(s->guard)));
 	return rc;
@@ -544,5 +581,6 @@ void server_free(struct server *s)
 	free_mounts(s->mounts);
 	auth_free(s->auth);
 	free(s->rates);
+	free(s->shares);
 	free(s);
 }

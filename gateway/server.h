@@ -1,6 +1,6 @@
 /*
  * The HTTP server: the connection guard (guard.h), with the checks that come before every endpoint, in this
- * order: path, browser guard, CORS, endpoint and key, query, calls in flight, rate. What passes them reaches the
+ * order: path, browser guard, CORS, endpoint and key, query, calls in flight, rate, body. What passes them reaches the
  * endpoint's handler as a call. Its own are /livez, /readyz, /metrics, /problems, /openapi.json and /docs. Never knows
  * what a task is. Everything on the loop thread.
  *

@@ -26,6 +26,7 @@ static void on_conn_gone(void *arg)
 
 	c->stream = NULL;
 	c->guard->streams--;
+	share_give(s->share, SHARE_STREAMS);
 	stream_hold(s, 0);
 	s->events->on_gone(s->arg);
 	free(s);
@@ -42,17 +43,21 @@ static void take_over(struct conn *c)
 	conn_enter(c, CONN_STREAM);
 }
 
-int conn_stream(
-	struct conn *c, struct slice head, const struct stream_events *events, void *arg, struct stream **out)
+int conn_stream(struct conn *c, struct slice head, struct share *share, const struct stream_events *events,
+	void *arg, struct stream **out)
 {
 	struct stream *s;
 
 	if (c->guard->streams >= guard_streams_max(c->guard))
 		return -EAGAIN;
+	if (!share_take(share, SHARE_STREAMS))
+		return -EDQUOT;
 	s = calloc(1, sizeof *s);
-	if (!s)
+	if (!s) {
+		share_give(share, SHARE_STREAMS);
 		return -ENOMEM;
-	*s = (struct stream){.conn = c, .events = events, .arg = arg};
+	}
+	*s = (struct stream){.conn = c, .share = share, .events = events, .arg = arg};
 	c->stream = s;
 	c->guard->streams++;
 	conn_on_gone(c, on_conn_gone, s);

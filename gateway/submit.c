@@ -207,6 +207,7 @@ static bool start_waiting(struct submit *s)
 		.id = named(s)->id,
 		.until_end = true,
 		.timeout_ms = (int64_t)s->wait_s * 1000,
+		.share = call_share(s->call),
 	};
 
 	if (!s->wait_s || call_is_gone(s->call))

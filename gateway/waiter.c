@@ -31,6 +31,7 @@ void waiter_remove(struct waiter *waiter)
 	live_unfollow(waiter->follower);
 	LIST_REMOVE(waiter, link);
 	waiter->all->len--;
+	share_give(waiter->what.share, SHARE_WAITERS);
 	free(waiter);
 }
 
@@ -69,7 +70,12 @@ int waiter_add(struct waiters *w, const struct wait_for *what, waiter_cb *cb, vo
 	if (!waiter)
 		return -ENOMEM;
 	*waiter = (struct waiter){.all = w, .what = *what, .cb = cb, .arg = arg};
-	rc = live_follow(w->live, &what->id, what->rev, on_change, waiter, &waiter->follower);
+	/* It counts as a waiter: the limits of followers have room for all of those. */
+	rc = live_follow(w->live, NULL, &what->id, what->rev, on_change, waiter, &waiter->follower);
+	if (rc == 0 && !share_take(what->share, SHARE_WAITERS)) {
+		live_unfollow(waiter->follower);
+		rc = -EDQUOT;
+	}
 	if (rc < 0) {
 		free(waiter);
 		return rc;

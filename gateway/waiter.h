@@ -23,12 +23,13 @@ struct wait_for {
 	bool until_end; /* a terminal state; else any rev but this one */
 	uint64_t rev;
 	int64_t timeout_ms;
+	struct share *share; /* whose waiters it is one of; NULL: nobody's. Borrowed */
 };
 
 /* has_come: what was waited for is there (read it); false: the time is over, or the service ends. */
 typedef void waiter_cb(bool has_come, void *arg);
 
-/* 0 and later exactly one callback unless it is removed before; -EAGAIN over the limit, -ENOMEM. */
+/* 0 and later exactly one callback unless it is removed before; -EAGAIN over the limit, -EDQUOT over the share's, -ENOMEM. */
 int waiter_add(struct waiters *w, const struct wait_for *what, waiter_cb *cb, void *arg, struct waiter **out);
 /* Ends it without a callback. Not from its own callback. */
 void waiter_remove(struct waiter *waiter);

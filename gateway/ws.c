@@ -41,9 +41,12 @@ static bool read_handshake(const struct gateway *g, struct call *call, struct ha
 	return false;
 }
 
-static void answer_too_many(struct call *call)
+static void answer_too_many(struct call *call, int rc)
 {
-	call_problem(call, PROBLEM_BUSY, NULL, "as many tasks are followed as may");
+	if (rc == -EDQUOT)
+		call_problem_share(call, SHARE_FOLLOWERS);
+	else
+		call_problem(call, PROBLEM_BUSY, NULL, "as many tasks are followed as may");
 }
 
 /* ---- what is sent ---- */
@@ -118,11 +121,14 @@ static void on_found(const struct store_task *task, void *arg)
 {
 	struct one *one = arg;
 	struct gateway *g = one->g;
+	int rc = task ? live_follow(
+				g->live, call_share(one->call), &task->id, 0, on_change, one, &one->follower)
+		      : 0;
 
 	if (!task) {
 		free(one);
-	} else if (live_follow(g->live, &task->id, 0, on_change, one, &one->follower) < 0) {
-		answer_too_many(one->call);
+	} else if (rc < 0) {
+		answer_too_many(one->call, rc);
 		free(one);
 	} else if (ws_socket_open(&g->sockets, one->call, &one->handshake, &one_events, one, &one->socket) <
 		   0) {
@@ -158,6 +164,7 @@ void ws_get_task(struct call *call, void *arg)
 struct many {
 	struct gateway *g;
 	struct ws_socket *socket;
+	struct share *share;
 	void *tree; /* of struct subscription, by id */
 	size_t len;
 	char tenant[TICKET_TENANT_MAX + 1];
@@ -205,7 +212,7 @@ static int subscribe(struct many *many, const struct id *id, uint64_t rev)
 		return -ENOMEM;
 	s->id = *id;
 	s->many = many;
-	rc = live_follow(many->g->live, id, rev, on_change_of_many, s, &s->follower);
+	rc = live_follow(many->g->live, many->share, id, rev, on_change_of_many, s, &s->follower);
 	if (rc == 0 && !tsearch(s, &many->tree, compare)) {
 		live_unfollow(s->follower);
 		rc = -ENOMEM;
@@ -221,13 +228,18 @@ static int subscribe(struct many *many, const struct id *id, uint64_t rev)
 
 static int try_subscribe(struct many *many, const struct id *id, uint64_t rev, struct fault *fault)
 {
+	int rc;
+
 	/* Said again it is still one: nothing is told twice. */
 	if (tfind(id, &many->tree, compare))
 		return 0;
 	if (many->len >= (size_t)many->g->options->live.subscriptions)
 		return fault_set(fault, PROBLEM_BUSY, "",
 			"this connection follows as many tasks as it may (gateway.live.subscriptions)");
-	if (subscribe(many, id, rev) < 0)
+	rc = subscribe(many, id, rev);
+	if (rc == -EDQUOT)
+		return fault_set(fault, PROBLEM_TENANT_LIMIT, "", "%s", share_complaint(SHARE_FOLLOWERS));
+	if (rc < 0)
 		return fault_set(fault, PROBLEM_BUSY, "", "the gateway follows as many tasks as it may");
 	return 0;
 }
@@ -309,6 +321,7 @@ void ws_get_many(struct call *call, void *arg)
 		return;
 	}
 	many->g = g;
+	many->share = call_share(call);
 	memcpy(many->tenant, tenant.data, tenant.len);
 	if (ws_socket_open(&g->sockets, call, &handshake, &many_events, many, &many->socket) < 0)
 		free(many);

@@ -102,7 +102,7 @@ static struct ear *follow(struct rig *r, const struct id *id, uint64_t seen)
 {
 	struct ear *e = ear_new(r);
 
-	assert_int_equal(live_follow(r->live, id, seen, on_change, e, &e->follower), 0);
+	assert_int_equal(live_follow(r->live, NULL, id, seen, on_change, e, &e->follower), 0);
 	assert_told(e, "");
 	return e;
 }
@@ -497,9 +497,9 @@ static void there_are_only_so_many_followers(void **state)
 
 	for (int i = 1; i < FOLLOWERS_MAX; i++)
 		follow(r, &id, 0);
-	assert_int_equal(live_follow(r->live, &id, 0, on_change, NULL, &more), -EAGAIN);
+	assert_int_equal(live_follow(r->live, NULL, &id, 0, on_change, NULL, &more), -EAGAIN);
 	assert_int_equal(
-		live_follow_tenant(r->live, TENANT, slice_text(NULL), on_change, NULL, &more), -EAGAIN);
+		live_follow_tenant(r->live, NULL, TENANT, slice_text(NULL), on_change, NULL, &more), -EAGAIN);
 	leave(one);
 	follow(r, &id, 0);
 }
@@ -511,7 +511,7 @@ static struct ear *follow_tenant(struct rig *r, const char *task)
 	struct ear *e = ear_new(r);
 
 	assert_int_equal(
-		live_follow_tenant(r->live, TENANT, slice_text(task), on_change, e, &e->follower), 0);
+		live_follow_tenant(r->live, NULL, TENANT, slice_text(task), on_change, e, &e->follower), 0);
 	await_told(r, e, "start");
 	return e;
 }
