@@ -33,10 +33,17 @@ static void render_links(const struct store_endpoint *e, struct buf *out)
 	json_out_close(out, '}');
 }
 
+/* 0: there is none that is valid still. */
+static int64_t old_secret_until_ms(const struct store_endpoint *e, int64_t now_ms)
+{
+	struct slice rest = e->old_secrets, newest;
+	int64_t until_ms;
+
+	return endpoint_next_old_secret(&rest, &newest, &until_ms) && until_ms > now_ms ? until_ms : 0;
+}
+
 void endpoint_render(const struct store_endpoint *e, bool with_secret, int64_t now_ms, struct buf *out)
 {
-	bool has_old = slice_is_set(e->old_secret) && e->old_until_ms > now_ms;
-
 	json_out_open(out, NULL, '{');
 	json_out_id(out, "id", &e->id);
 	json_out_text(out, "url", e->url);
@@ -45,7 +52,7 @@ void endpoint_render(const struct store_endpoint *e, bool with_secret, int64_t n
 	render_outcomes(e->outcomes, out);
 	if (with_secret)
 		json_out_text(out, "secret", e->secret);
-	json_out_time(out, "old_secret_until", has_old ? e->old_until_ms : 0);
+	json_out_time(out, "old_secret_until", old_secret_until_ms(e, now_ms));
 	json_out_bool(out, "enabled", e->is_enabled);
 	json_out_time(out, "disabled_at", e->is_enabled ? 0 : e->disabled_at_ms);
 	json_out_text(out, "disabled_reason", e->is_enabled ? (struct slice){0} : e->disabled_reason);

@@ -76,6 +76,12 @@ static void answer_outcome(const struct pending *p, enum store_endpoint_outcome 
 		call_problem(p->base.call, PROBLEM_CONFLICT, NULL,
 			"there are %d endpoints already, and no more may be", STORE_ENDPOINTS_MAX);
 		break;
+	case STORE_ENDPOINT_TOO_MANY_SECRETS:
+		call_problem(p->base.call, PROBLEM_CONFLICT, NULL,
+			"%d secrets before the present one are valid still, and no more may be: wait until one is not, "
+			"or ask for a shorter overlap",
+			STORE_ENDPOINT_OLD_SECRETS_MAX);
+		break;
 	}
 }
 

@@ -1,5 +1,6 @@
 #include "notifier/channel_webhook.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "runtime/clock.h"
 #include "runtime/http_client.h"
 #include "runtime/url.h"
+#include "store/endpoint.h"
 
 enum {
 	IN_HAND_MAX = 2048,
@@ -26,6 +28,8 @@ enum {
 	ERROR_MAX = 200,
 	SECRET_MAX = 127,
 };
+
+static_assert(STORE_ENDPOINT_OLD_SECRETS_MAX < SIGNATURE_SECRETS_MAX, "");
 
 struct tenant_keys {
 	const char *tenant; /* of the options */
@@ -289,12 +293,15 @@ static int add_secret(struct signature_keys *keys, struct slice secret)
 /* What an endpoint shares with us is its own; the ed25519 key says who we are, to everybody the same. */
 static int make_own_keys(struct delivery *d, const struct store_due *due)
 {
+	struct slice rest = due->old_secrets, old;
+	int64_t now_ms = clock_wall_ms(), until_ms;
 	int rc = signature_keys_new(&d->own_keys);
 
 	if (rc == 0)
 		rc = add_secret(d->own_keys, due->secret);
-	if (rc == 0 && slice_is_set(due->old_secret))
-		rc = add_secret(d->own_keys, due->old_secret);
+	while (rc == 0 && endpoint_next_old_secret(&rest, &old, &until_ms))
+		if (until_ms > now_ms)
+			rc = add_secret(d->own_keys, old);
 	if (rc == 0)
 		signature_share_ed25519(d->own_keys, d->channel->keys);
 	return rc;

@@ -1,17 +1,26 @@
 #include "store/endpoint.h"
 
+#include <errno.h>
+#include <inttypes.h>
+
 enum { STATUS_GONE = 410 };
 
-bool endpoint_next_pattern(struct slice *rest, struct slice *pattern)
+/* The next of what stands between commas. */
+static bool next_part(struct slice *rest, struct slice *part)
 {
 	const uint8_t *comma;
 
 	if (rest->len == 0)
 		return false;
 	comma = memchr(rest->data, ',', rest->len);
-	*pattern = slice_of(rest->data, comma ? (size_t)(comma - rest->data) : rest->len);
-	*rest = comma ? slice_of(comma + 1, rest->len - pattern->len - 1) : slice_of(NULL, 0);
+	*part = slice_of(rest->data, comma ? (size_t)(comma - rest->data) : rest->len);
+	*rest = comma ? slice_of(comma + 1, rest->len - part->len - 1) : slice_of(NULL, 0);
 	return true;
+}
+
+bool endpoint_next_pattern(struct slice *rest, struct slice *pattern)
+{
+	return next_part(rest, pattern);
 }
 
 static bool is_match(struct slice pattern, struct slice task)
@@ -35,6 +44,56 @@ bool endpoint_wants(struct slice tasks, uint32_t outcomes, struct slice task, en
 			return true;
 	return false;
 }
+
+/* ---- secrets ---- */
+
+bool endpoint_next_old_secret(struct slice *rest, struct slice *secret, int64_t *until_ms)
+{
+	struct slice part;
+	int64_t ms = 0;
+	size_t at = 0;
+
+	if (!next_part(rest, &part))
+		return false;
+	for (; at < part.len && part.data[at] != ' '; at++)
+		ms = ms * 10 + (part.data[at] - '0');
+	at += at < part.len;
+	*secret = slice_of(part.data + at, part.len - at);
+	*until_ms = ms;
+	return true;
+}
+
+struct rotation {
+	struct slice secret; /* the new one */
+	int64_t old_until_ms, now_ms;
+	struct buf *out;
+	size_t len;
+};
+
+static void keep_secret(struct rotation *r, struct slice secret, int64_t until_ms)
+{
+	if (until_ms > r->old_until_ms)
+		until_ms = r->old_until_ms;
+	if (until_ms <= r->now_ms || slice_is_equal(secret, r->secret))
+		return;
+	buf_printf(r->out, "%s%" PRId64 " ", r->len++ > 0 ? "," : "", until_ms);
+	buf_append_slice(r->out, secret);
+}
+
+int endpoint_rotate(const struct store_endpoint *e, struct slice secret, int64_t old_until_ms, int64_t now_ms,
+	struct buf *out)
+{
+	struct rotation r = {secret, old_until_ms, now_ms, out, 0};
+	struct slice rest = e->old_secrets, old;
+	int64_t until_ms;
+
+	keep_secret(&r, e->secret, old_until_ms);
+	while (endpoint_next_old_secret(&rest, &old, &until_ms))
+		keep_secret(&r, old, until_ms);
+	return r.len > STORE_ENDPOINT_OLD_SECRETS_MAX ? -ENOSPC : out->error;
+}
+
+/* ---- changes and verdicts ---- */
 
 static void set_enabled(struct store_endpoint *e, const struct store_endpoint_change *change)
 {

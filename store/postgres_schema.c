@@ -164,7 +164,14 @@ static const char version_1[] =
 	");"
 	"CREATE INDEX endpoints_by_tenant ON endpoints (tenant, id);";
 
-static const char *const migrations[] = {version_1};
+/* endpoints.old_secrets: store/endpoint.h. */
+static const char version_2[] =
+	"ALTER TABLE endpoints ADD COLUMN old_secrets bytea;"
+	"UPDATE endpoints SET old_secrets = convert_to(old_until || ' ', 'UTF8') || old_secret "
+	"WHERE old_secret IS NOT NULL;"
+	"ALTER TABLE endpoints DROP COLUMN old_secret, DROP COLUMN old_until;";
+
+static const char *const migrations[] = {version_1, version_2};
 
 enum { VERSION = sizeof migrations / sizeof *migrations };
 

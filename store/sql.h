@@ -259,8 +259,7 @@ int sql_endpoint_remove(
 int sql_endpoints_choose(struct sql *s, struct arena *a, struct slice tenant, struct slice task,
 	enum task_state state, struct delivery **chosen, size_t *len);
 /* What a row for an endpoint needs to be sent: its target and secrets as they are now. Else *why says why it cannot be. */
-int sql_endpoint_fill(
-	struct sql *s, struct arena *a, int64_t now_ms, struct store_due *due, const char **why);
+int sql_endpoint_fill(struct sql *s, struct arena *a, struct store_due *due, const char **why);
 /*
  * After an attempt: when it has been failing since, and whether it is disabled by that, which is put on the list. *is_open:
  * it is there and enabled.

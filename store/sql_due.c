@@ -181,7 +181,7 @@ static int take(struct claiming *c, struct store_due *d)
 	int rc = is_task ? load_previous(c, d) : 0;
 
 	if (rc == 0 && !id_is_zero(&d->endpoint) && d->task.presence == STORE_PRESENT)
-		rc = sql_endpoint_fill(c->s, c->a, c->query->now_ms, d, &why);
+		rc = sql_endpoint_fill(c->s, c->a, d, &why);
 	if (rc < 0)
 		return rc;
 	rc = why ? give_up(c, d, why) : lease(c, d);

@@ -13,9 +13,11 @@
 #include "store/endpoint.h"
 #include "store/sql.h"
 
-#define COLUMNS                                                                                      \
-	"id, tenant, url, description, tasks, outcomes, secret, old_secret, old_until, created_at, " \
-	"updated_at, is_enabled, disabled_at, disabled_reason, failing_since "
+enum { OLD_SECRETS_BYTES_MAX = 4096 };
+
+#define COLUMNS                                                                                        \
+	"id, tenant, url, description, tasks, outcomes, secret, old_secrets, created_at, updated_at, " \
+	"is_enabled, disabled_at, disabled_reason, failing_since "
 
 static void read_endpoint(const struct query *q, struct arena *a, struct store_endpoint *e)
 {
@@ -27,14 +29,13 @@ static void read_endpoint(const struct query *q, struct arena *a, struct store_e
 		.tasks = row_copy(q, 4, a),
 		.outcomes = (uint32_t)row_int(q, 5),
 		.secret = row_copy(q, 6, a),
-		.old_secret = row_copy(q, 7, a),
-		.old_until_ms = row_int(q, 8),
-		.created_at_ms = row_int(q, 9),
-		.updated_at_ms = row_int(q, 10),
-		.is_enabled = row_int(q, 11) != 0,
-		.disabled_at_ms = row_int(q, 12),
-		.disabled_reason = row_copy(q, 13, a),
-		.failing_since_ms = row_int(q, 14),
+		.old_secrets = row_copy(q, 7, a),
+		.created_at_ms = row_int(q, 8),
+		.updated_at_ms = row_int(q, 9),
+		.is_enabled = row_int(q, 10) != 0,
+		.disabled_at_ms = row_int(q, 11),
+		.disabled_reason = row_copy(q, 12, a),
+		.failing_since_ms = row_int(q, 13),
 	};
 }
 
@@ -152,8 +153,8 @@ static int insert(struct sql *s, const struct store_endpoint *e)
 
 	forget(s);
 	query_init(&q, s,
-		"INSERT INTO endpoints (id, tenant, url, description, tasks, outcomes, secret, old_until, created_at, "
-		"updated_at, is_enabled, disabled_at, failing_since) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?8, ?8, 1, 0, 0) "
+		"INSERT INTO endpoints (id, tenant, url, description, tasks, outcomes, secret, created_at, updated_at, "
+		"is_enabled, disabled_at, failing_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, 1, 0, 0) "
 		"ON CONFLICT (id) DO NOTHING");
 	query_id(&q, &e->id);
 	query_text(&q, e->tenant);
@@ -193,16 +194,15 @@ static int write_endpoint(struct sql *s, const struct store_endpoint *e)
 
 	forget(s);
 	query_init(&q, s,
-		"UPDATE endpoints SET url = ?, description = ?, tasks = ?, outcomes = ?, secret = ?, old_secret = ?, "
-		"old_until = ?, updated_at = ?, is_enabled = ?, disabled_at = ?, disabled_reason = ?, failing_since = ? "
+		"UPDATE endpoints SET url = ?, description = ?, tasks = ?, outcomes = ?, secret = ?, old_secrets = ?, "
+		"updated_at = ?, is_enabled = ?, disabled_at = ?, disabled_reason = ?, failing_since = ? "
 		"WHERE id = ?");
 	query_text(&q, e->url);
 	query_text(&q, e->description);
 	query_text(&q, e->tasks);
 	query_int(&q, e->outcomes);
 	query_text(&q, e->secret);
-	query_text(&q, e->old_secret);
-	query_int(&q, e->old_until_ms);
+	query_text(&q, e->old_secrets);
 	query_int(&q, e->updated_at_ms);
 	query_int(&q, e->is_enabled);
 	query_int(&q, e->disabled_at_ms);
@@ -229,15 +229,25 @@ int sql_endpoint_rotate(struct backend *b, struct arena *a, const struct id *id,
 {
 	int rc = load_own(sql_of(b), a, id, tenant, out);
 	struct store_endpoint *e = out->items;
+	struct buf old;
 
-	/* Said again, as by one who was not told that it was done, it must not cost the secret that receivers know. */
-	if (rc < 0 || out->len == 0 || slice_is_equal(e->secret, secret))
+	if (rc < 0 || out->len == 0)
 		return rc;
-	e->old_secret = e->secret;
-	e->old_until_ms = old_until_ms;
-	e->secret = secret;
-	e->updated_at_ms = now_ms;
-	return write_endpoint(sql_of(b), e);
+	buf_init(&old, OLD_SECRETS_BYTES_MAX);
+	rc = endpoint_rotate(e, secret, old_until_ms, now_ms, &old);
+	if (rc == 0) {
+		e->old_secrets = arena_copy(a, buf_slice(&old));
+		e->secret = secret;
+		e->updated_at_ms = now_ms;
+		rc = a->has_failed ? -ENOMEM : write_endpoint(sql_of(b), e);
+	}
+	if (old.data)
+		explicit_bzero(old.data, old.cap);
+	buf_done(&old);
+	if (rc != -ENOSPC)
+		return rc;
+	*out = (struct backend_endpoints){.what = STORE_ENDPOINT_TOO_MANY_SECRETS};
+	return 0;
 }
 
 int sql_endpoint_remove(
@@ -266,9 +276,8 @@ enum { BUCKETS = 64 };
 struct subscriber {
 	struct subscriber *next;
 	struct id id;
-	struct slice url, tasks, secret, old_secret;
+	struct slice url, tasks, secret, old_secrets;
 	uint32_t outcomes;
-	int64_t old_until_ms;
 	struct slice target; /* JSON; unset: nobody wanted it yet */
 };
 
@@ -302,8 +311,7 @@ static void read_subscriber(const struct query *q, struct arena *a, struct subsc
 		.tasks = row_copy(q, 2, a),
 		.outcomes = (uint32_t)row_int(q, 3),
 		.secret = row_copy(q, 4, a),
-		.old_secret = row_copy(q, 5, a),
-		.old_until_ms = row_int(q, 6),
+		.old_secrets = row_copy(q, 5, a),
 	};
 }
 
@@ -314,7 +322,7 @@ static int read_subscribers(struct sql *s, struct arena *a, struct subscribers *
 	int rc;
 
 	query_init(&q, s,
-		"SELECT id, url, tasks, outcomes, secret, old_secret, old_until FROM endpoints "
+		"SELECT id, url, tasks, outcomes, secret, old_secrets FROM endpoints "
 		"INDEXED BY endpoints_by_tenant WHERE tenant = ? AND is_enabled = 1 ORDER BY id");
 	query_text(&q, set->tenant);
 	while ((rc = query_next(&q)) == 1) {
@@ -447,7 +455,7 @@ static int explain_absence(struct sql *s, const struct id *id, const char **why)
 	return rc;
 }
 
-int sql_endpoint_fill(struct sql *s, struct arena *a, int64_t now_ms, struct store_due *due, const char **why)
+int sql_endpoint_fill(struct sql *s, struct arena *a, struct store_due *due, const char **why)
 {
 	struct subscriber *found;
 	struct subscribers *set;
@@ -463,8 +471,7 @@ int sql_endpoint_fill(struct sql *s, struct arena *a, int64_t now_ms, struct sto
 	/* What was read may be another operation's, which is told, and gone, before this one is. */
 	due->target = arena_copy(a, found->target);
 	due->secret = arena_copy(a, found->secret);
-	if (now_ms < found->old_until_ms)
-		due->old_secret = arena_copy(a, found->old_secret);
+	due->old_secrets = arena_copy(a, found->old_secrets);
 	return a->has_failed ? -ENOMEM : 0;
 }
 

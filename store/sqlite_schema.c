@@ -172,7 +172,14 @@ static const char version_2[] =
 	"CREATE INDEX due_to_endpoint ON due (endpoint) WHERE endpoint IS NOT NULL AND ready_at IS NOT NULL;"
 	"CREATE INDEX due_dead ON due (dead_tenant, dead_at, channel, endpoint) WHERE dead_at IS NOT NULL;";
 
-static const char *const migrations[] = {version_1, version_2};
+/* endpoints.old_secrets: store/endpoint.h. */
+static const char version_3[] =
+	"ALTER TABLE endpoints ADD COLUMN old_secrets TEXT;"
+	"UPDATE endpoints SET old_secrets = old_until || ' ' || old_secret WHERE old_secret IS NOT NULL;"
+	"ALTER TABLE endpoints DROP COLUMN old_secret;"
+	"ALTER TABLE endpoints DROP COLUMN old_until;";
+
+static const char *const migrations[] = {version_1, version_2, version_3};
 
 enum { VERSION = sizeof migrations / sizeof *migrations };
 

@@ -143,13 +143,56 @@ def test_a_rotation_leaves_the_old_secret_valid_for_a_day(acme, api):
     assert OTHER_SECRET not in "".join(api.logs().values())
 
 
-def test_both_secrets_sign_while_they_are_rotated(acme):
+def signers(client, receiver, path, secrets):
+    """Which of them sign what is sent now."""
+    before = len(receiver.of(path))
+    client.submit("echo")
+    hook = receiver.await_hooks(path, before + 1)[-1]
+    return [is_signed(hook, secret) for secret in secrets], len(hook.headers["webhook-signature"].split(" "))
+
+
+def test_all_secrets_sign_that_a_consumer_may_have_while_they_are_rotated(acme):
     with Receiver() as receiver:
         made = register(acme, url=receiver.url("/both"))
-        rotated = acme.post(f"{made['links']['self']}/rotate").json()
-        acme.submit("echo")
-        (hook,) = receiver.await_hooks("/both", 1)
-        assert is_signed(hook, made["secret"]) and is_signed(hook, rotated["secret"])
+        rotate = f"{made['links']['self']}/rotate"
+        secrets = [made["secret"], acme.post(rotate).json()["secret"]]
+        assert signers(acme, receiver, "/both", secrets) == ([True, True], 2)
+        # Whoever has not heard of the second secret yet must not be cut off by a third.
+        secrets.append(acme.post(rotate).json()["secret"])
+        assert signers(acme, receiver, "/both", secrets) == ([True, True, True], 3)
+        # The same secret once more is no rotation, but may end the others' time.
+        assert acme.post(rotate, json={"secret": secrets[2]}).json()["old_secret_until"]
+        assert signers(acme, receiver, "/both", secrets) == ([True, True, True], 3)
+        assert acme.post(rotate, json={"secret": secrets[2], "overlap": "0s"}).json()["old_secret_until"] is None
+        assert signers(acme, receiver, "/both", secrets) == ([False, False, True], 1)
+
+
+def test_a_secret_that_got_known_signs_nothing_more(acme):
+    with Receiver() as receiver:
+        made = register(acme, url=receiver.url("/known"))
+        rotate = f"{made['links']['self']}/rotate"
+        secrets = [made["secret"], acme.post(rotate).json()["secret"],
+                   acme.post(rotate, json={"overlap": "0s"}).json()["secret"]]
+        assert signers(acme, receiver, "/known", secrets) == ([False, False, True], 1)
+
+
+def test_an_old_secret_signs_no_longer_than_it_was_to(acme):
+    with Receiver() as receiver:
+        made = register(acme, url=receiver.url("/ends"))
+        path = made["links"]["self"]
+        secrets = [made["secret"], acme.post(f"{path}/rotate", json={"overlap": "1s"}).json()["secret"]]
+        eventually(lambda: acme.get(path).json()["old_secret_until"] is None, what="its time has passed")
+        assert signers(acme, receiver, "/ends", secrets) == ([False, True], 1)
+
+
+def test_no_more_secrets_are_valid_than_sign_a_message(acme):
+    rotate = f"{register(acme)['links']['self']}/rotate"
+    for _ in range(7):
+        assert acme.post(rotate).status_code == 200
+    document = problem(acme.post(rotate), 409, "conflict")
+    assert "7 secrets" in document["detail"] and "overlap" in document["detail"]
+    assert acme.post(rotate, json={"overlap": "0s"}).status_code == 200
+    assert acme.post(rotate).status_code == 200
 
 
 def test_one_tenant_never_sees_anothers(acme, other):

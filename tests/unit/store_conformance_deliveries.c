@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "store/endpoint.h"
 #include "tests/unit/store_conformance.h"
 #include "tests/unit/store_fixture.h"
 
@@ -145,7 +146,7 @@ static void on_endpoints(int rc, enum store_endpoint_outcome what, const struct 
 	for (size_t i = 0; i < len; i++) {
 		struct store_endpoint *e = &t->endpoints[i];
 		struct slice *const all[] = {&e->tenant, &e->url, &e->description, &e->tasks, &e->secret,
-			&e->old_secret, &e->disabled_reason};
+			&e->old_secrets, &e->disabled_reason};
 
 		for (size_t k = 0; k < sizeof all / sizeof *all; k++)
 			keep(t, all[k]);
@@ -652,7 +653,7 @@ static void an_endpoint_comes_back_as_it_was_made(void **state)
 	assert_true(slice_is_text(t.endpoints->tasks, "echo,img.*"));
 	assert_int_equal(t.endpoints->outcomes, e.outcomes);
 	assert_true(slice_is_text(t.endpoints->secret, "whsec_one"));
-	assert_false(slice_is_set(t.endpoints->old_secret));
+	assert_false(slice_is_set(t.endpoints->old_secrets));
 	assert_int_equal(t.endpoints->created_at_ms, T0);
 	assert_int_equal(t.endpoints->updated_at_ms, T0);
 	assert_true(t.endpoints->is_enabled);
@@ -821,6 +822,17 @@ static void outcomes_of_many_tenants_in_one_batch_go_to_their_own_endpoints(void
 		assert_counts(f, &ids[i], (unsigned)(i % TENANTS), 0, 0);
 }
 
+/* The one before the present one, as far as it is valid still. */
+static void assert_old(struct slice all, const char *secret, int64_t until_ms)
+{
+	struct slice found;
+	int64_t found_until_ms;
+
+	assert_true(endpoint_next_old_secret(&all, &found, &found_until_ms));
+	assert_true(slice_is_text(found, secret));
+	assert_int_equal(found_until_ms, until_ms);
+}
+
 static void what_is_claimed_has_the_endpoint_as_it_is_then(void **state)
 {
 	struct fixture *f = *state;
@@ -832,7 +844,7 @@ static void what_is_claimed_has_the_endpoint_as_it_is_then(void **state)
 	assert_true(id_is_equal(&due->endpoint, &id));
 	assert_true(slice_is_text(due->target, "{\"url\":\"http://registered/\"}"));
 	assert_true(slice_is_text(due->secret, "whsec_one"));
-	assert_false(slice_is_set(due->old_secret));
+	assert_int_equal(due->old_secrets.len, 0);
 	end_row(f, &(struct store_due_result){
 			   .row = due->row, .how = STORE_DUE_AGAIN, .at_ms = T0, .again_at_ms = T0 + 5});
 	rotate(f, &id, "whsec_two", T0 + 10, T0);
@@ -840,13 +852,8 @@ static void what_is_claimed_has_the_endpoint_as_it_is_then(void **state)
 	assert_int_equal(claim(f, T0 + 5, &due), 1);
 	assert_true(slice_is_text(due->target, "{\"url\":\"http://moved/\"}"));
 	assert_true(slice_is_text(due->secret, "whsec_two"));
-	assert_true(slice_is_text(due->old_secret, "whsec_one"));
+	assert_old(due->old_secrets, "whsec_one", T0 + 10);
 	assert_true(slice_is_text(only(f, &task)->target, "{\"url\":\"http://moved/\"}"));
-	end_row(f, &(struct store_due_result){
-			   .row = due->row, .how = STORE_DUE_AGAIN, .at_ms = T0, .again_at_ms = T0 + 10});
-	assert_int_equal(claim(f, T0 + 10, &due), 1);
-	assert_true(slice_is_text(due->secret, "whsec_two"));
-	assert_false(slice_is_set(due->old_secret));
 }
 
 /* A notifier whose lease ended while it sent may have claimed the row once more itself. */
@@ -871,18 +878,45 @@ static void a_secret_that_is_given_twice_is_rotated_once(void **state)
 {
 	struct fixture *f = *state;
 	struct id id = added(f, "", 0);
-	const struct store_due *due;
+	struct told t;
 
 	rotate(f, &id, "whsec_two", T0 + 10, T0);
-	rotate(f, &id, "whsec_two", T0 + 20, T0 + 5);
+	t = rotate(f, &id, "whsec_two", T0 + 20, T0 + 5);
+	assert_true(slice_is_text(t.endpoints->secret, "whsec_two"));
+	assert_old(t.endpoints->old_secrets, "whsec_one", T0 + 10);
+}
+
+/* Receivers may have any of them still. */
+static void a_second_rotation_leaves_the_first_secret_valid(void **state)
+{
+	struct fixture *f = *state;
+	struct id id = added(f, "", 0);
+	const struct store_due *due;
+	char text[96];
+
+	rotate(f, &id, "whsec_two", T0 + 10, T0);
+	rotate(f, &id, "whsec_three", T0 + 20, T0 + 5);
 	succeed(f, NULL, T0);
 	assert_int_equal(claim(f, T0 + 5, &due), 1);
-	assert_true(slice_is_text(due->secret, "whsec_two"));
-	assert_true(slice_is_text(due->old_secret, "whsec_one"));
-	end_row(f, &(struct store_due_result){
-			   .row = due->row, .how = STORE_DUE_AGAIN, .at_ms = T0, .again_at_ms = T0 + 10});
-	assert_int_equal(claim(f, T0 + 10, &due), 1);
-	assert_false(slice_is_set(due->old_secret));
+	assert_true(slice_is_text(due->secret, "whsec_three"));
+	snprintf(text, sizeof text, "%lld whsec_two,%lld whsec_one", (long long)T0 + 20, (long long)T0 + 10);
+	assert_true(slice_is_text(due->old_secrets, text));
+}
+
+static void no_endpoint_has_more_secrets_than_sign_a_message(void **state)
+{
+	struct fixture *f = *state;
+	struct id id = added(f, "", 0);
+	char secret[16];
+
+	for (int i = 1; i <= STORE_ENDPOINT_OLD_SECRETS_MAX; i++) {
+		snprintf(secret, sizeof secret, "whsec_%d", i);
+		assert_int_equal(rotate(f, &id, secret, T0 + 10, T0).what, STORE_ENDPOINT_DONE);
+	}
+	assert_int_equal(rotate(f, &id, "whsec_more", T0 + 10, T0).what, STORE_ENDPOINT_TOO_MANY_SECRETS);
+	assert_true(slice_is_text(get(f, &id, TENANT).endpoints->secret, secret));
+	assert_int_equal(rotate(f, &id, "whsec_more", T0, T0).what, STORE_ENDPOINT_DONE);
+	assert_int_equal(get(f, &id, TENANT).endpoints->old_secrets.len, 0);
 }
 
 static void on_claimed(int rc, const struct store_due *due, size_t len, int64_t next_due_ms, void *arg)
@@ -891,7 +925,7 @@ static void on_claimed(int rc, const struct store_due *due, size_t len, int64_t 
 
 	assert_int_equal(len, 1);
 	assert_true(slice_is_text(due->secret, "whsec_two"));
-	assert_true(slice_is_text(due->old_secret, "whsec_one"));
+	assert_old(due->old_secrets, "whsec_one", T0 + 10);
 	assert_true(slice_is_text(due->target, "{\"url\":\"http://registered/\"}"));
 	come(t, rc);
 }
@@ -1118,6 +1152,8 @@ int conformance_run_deliveries(void)
 		TEST(outcomes_of_many_tenants_in_one_batch_go_to_their_own_endpoints),
 		TEST(what_is_claimed_has_the_endpoint_as_it_is_then),
 		TEST(a_secret_that_is_given_twice_is_rotated_once),
+		TEST(a_second_rotation_leaves_the_first_secret_valid),
+		TEST(no_endpoint_has_more_secrets_than_sign_a_message),
 		TEST(of_two_results_of_a_row_one_counts),
 		TEST(many_who_claim_at_once_each_have_the_endpoint),
 		TEST(what_waits_for_an_endpoint_that_goes_ends_at_once),

@@ -408,7 +408,7 @@ static void on_due(int rc, const struct store_due *due, size_t len, int64_t next
 		keep(a, &a->due[i].channel);
 		keep(a, &a->due[i].target);
 		keep(a, &a->due[i].secret);
-		keep(a, &a->due[i].old_secret);
+		keep(a, &a->due[i].old_secrets);
 		keep_task(a, &a->due[i].task);
 		keep_task(a, &a->due[i].previous);
 	}

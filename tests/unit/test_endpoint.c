@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -115,6 +116,70 @@ static void one_that_says_it_is_gone_is_believed(void **state)
 	assert_true(*endpoint_verdict_text(ENDPOINT_FAILED));
 }
 
+/* ---- secrets ---- */
+
+static void expect_rotated(const char *old, const char *to, int64_t until_ms, const char *wanted)
+{
+	const struct store_endpoint e = {.secret = slice_text("now"), .old_secrets = slice_text(old)};
+	struct buf out;
+
+	buf_init(&out, 200);
+	assert_int_equal(endpoint_rotate(&e, slice_text(to), until_ms, 1000, &out), 0);
+	assert_true(slice_is_text(buf_slice(&out), wanted));
+	buf_done(&out);
+}
+
+static void a_rotation_cuts_no_secret_off_that_was_to_be_valid(void **state)
+{
+	expect_rotated("", "new", 2000, "2000 now");
+	expect_rotated("1500 a", "new", 2000, "2000 now,1500 a");
+	expect_rotated("1500 a,1200 b", "new", 2000, "2000 now,1500 a,1200 b");
+	/* its time has passed */
+	expect_rotated("1500 a,1000 b,900 c", "new", 2000, "2000 now,1500 a");
+	/* none is valid for longer than the one before the new one */
+	expect_rotated("9000 a,1200 b", "new", 2000, "2000 now,2000 a,1200 b");
+	expect_rotated("9000 a,1200 b", "new", 1000, "");
+	expect_rotated("9000 a,1200 b", "new", 0, "");
+	/* back to one that was there, and to the one that is there */
+	expect_rotated("1500 a,1200 b", "a", 2000, "2000 now,1200 b");
+	expect_rotated("1500 a,1200 b", "now", 2000, "1500 a,1200 b");
+	expect_rotated("1500 a,1200 b", "now", 1000, "");
+}
+
+static void only_so_many_secrets_are_valid(void **state)
+{
+	struct store_endpoint e = {
+		.secret = slice_text("now"), .old_secrets = slice_text("9 a,9 b,9 c,9 d,9 e,9 f")};
+	struct buf out;
+
+	buf_init(&out, 200);
+	assert_int_equal(endpoint_rotate(&e, slice_text("new"), 9, 1, &out), 0);
+	e.old_secrets = slice_text("9 a,9 b,9 c,9 d,9 e,9 f,9 g");
+	buf_reset(&out);
+	assert_int_equal(endpoint_rotate(&e, slice_text("new"), 9, 1, &out), -ENOSPC);
+	buf_reset(&out);
+	assert_int_equal(endpoint_rotate(&e, slice_text("new"), 1, 1, &out), 0);
+	buf_done(&out);
+	e.old_secrets = slice_text("");
+	buf_init(&out, 4);
+	assert_int_equal(endpoint_rotate(&e, slice_text("new"), 9, 8, &out), -EMSGSIZE);
+	buf_done(&out);
+}
+
+static void old_secrets_are_taken_off_one_by_one(void **state)
+{
+	struct slice rest = slice_text("1700000000000 whsec_a,5 whsec_b"), secret;
+	int64_t until_ms;
+
+	assert_true(endpoint_next_old_secret(&rest, &secret, &until_ms));
+	assert_true(slice_is_text(secret, "whsec_a"));
+	assert_int_equal(until_ms, 1700000000000);
+	assert_true(endpoint_next_old_secret(&rest, &secret, &until_ms));
+	assert_true(slice_is_text(secret, "whsec_b"));
+	assert_int_equal(until_ms, 5);
+	assert_false(endpoint_next_old_secret(&rest, &secret, &until_ms));
+}
+
 /* ---- changes ---- */
 
 static void disabling_twice_keeps_the_first_reason(void **state)
@@ -169,6 +234,9 @@ int main(void)
 		cmocka_unit_test(only_a_success_says_that_it_works),
 		cmocka_unit_test(one_that_fails_for_long_enough_has_failed),
 		cmocka_unit_test(one_that_says_it_is_gone_is_believed),
+		cmocka_unit_test(a_rotation_cuts_no_secret_off_that_was_to_be_valid),
+		cmocka_unit_test(only_so_many_secrets_are_valid),
+		cmocka_unit_test(old_secrets_are_taken_off_one_by_one),
 		cmocka_unit_test(disabling_twice_keeps_the_first_reason),
 		cmocka_unit_test(a_change_of_nothing_changes_nothing_but_its_time),
 	};

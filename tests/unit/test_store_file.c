@@ -308,6 +308,28 @@ static void the_first_version_is_upgraded_with_its_dead_deliveries(void **state)
 	fixture_expect_works(f);
 }
 
+/* It had one old secret at most, with its moment in a column beside it. */
+static void the_second_version_is_upgraded_with_its_old_secrets(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_stop_store(f);
+	run_sql(f,
+		"ALTER TABLE endpoints DROP COLUMN old_secrets; ALTER TABLE endpoints ADD COLUMN old_secret TEXT;"
+		"ALTER TABLE endpoints ADD COLUMN old_until INTEGER NOT NULL DEFAULT 0;"
+		"INSERT INTO endpoints (id, tenant, url, tasks, outcomes, secret, old_secret, old_until, created_at, updated_at,"
+		" is_enabled, disabled_at, failing_since) VALUES"
+		" (x'01', 'acme', 'http://a/', '', 0, 'new', 'whsec_old', 1700000000000, 0, 0, 1, 0, 0),"
+		" (x'02', 'acme', 'http://b/', '', 0, 'new', NULL, 0, 0, 0, 1, 0, 0);"
+		"UPDATE meta SET value = 2 WHERE key = 'schema'");
+	fixture_start_store(f);
+	fixture_await_up(f, true);
+	assert_int_equal(
+		ask(f, "SELECT count(*) FROM endpoints WHERE old_secrets = '1700000000000 whsec_old'"), 1);
+	assert_int_equal(ask(f, "SELECT count(*) FROM endpoints WHERE old_secrets IS NULL"), 1);
+	fixture_expect_works(f);
+}
+
 static void an_upgrade_that_fails_leaves_the_old_version(void **state)
 {
 	static const char *const broken[] = {
@@ -410,6 +432,7 @@ int main(void)
 		TEST(a_broken_page_fails_the_call_and_is_told),
 		TEST(every_older_version_is_brought_to_the_newest),
 		TEST(the_first_version_is_upgraded_with_its_dead_deliveries),
+		TEST(the_second_version_is_upgraded_with_its_old_secrets),
 		TEST(an_upgrade_that_fails_leaves_the_old_version),
 		TEST(every_try_of_a_delivery_is_written_down),
 		TEST(nothing_is_left_of_what_was_forgotten),

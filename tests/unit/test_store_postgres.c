@@ -116,10 +116,10 @@ static void each_reason_why_it_cannot_be_used_is_told(void **state)
 	use_url(f, "nobody", "p%40ss%20word", port, f->folder);
 	assert_non_null(strstr(start_in_vain(f), "check user and password"));
 	use_url(f, "postback", "p%40ss%20word", port, f->folder);
-	postgres_server_run(f->folder, "UPDATE postback.meta SET value = 1000 WHERE key = 'schema'");
-	assert_non_null(strstr(start_in_vain(f), "version 1000"));
+	postgres_server_run(f->folder, "UPDATE postback.meta SET value = value + 1000 WHERE key = 'schema'");
+	assert_non_null(strstr(start_in_vain(f), "version 10"));
 	assert_non_null(strstr(f->why, "newer Postback"));
-	postgres_server_run(f->folder, "UPDATE postback.meta SET value = 1 WHERE key = 'schema'");
+	postgres_server_run(f->folder, "UPDATE postback.meta SET value = value - 1000 WHERE key = 'schema'");
 	snprintf(text, sizeof text, "ALTER DATABASE %s SET default_transaction_read_only = on", f->folder);
 	postgres_server_run("postgres", text);
 	assert_non_null(strstr(start_in_vain(f), "read-only"));
@@ -554,6 +554,32 @@ static void a_server_that_hangs_fails_the_call_and_works_on_once_it_wakes(void *
 	apply_until_it_works(f, &id);
 }
 
+/* It had one old secret at most, with its moment in a column beside it. */
+static void the_first_version_is_upgraded_with_its_old_secrets(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_stop_store(f);
+	postgres_server_run(f->folder,
+		"SET search_path = postback; ALTER TABLE endpoints DROP COLUMN old_secrets, ADD COLUMN old_secret bytea,"
+		" ADD COLUMN old_until bigint NOT NULL DEFAULT 0;"
+		"INSERT INTO endpoints (id, tenant, url, tasks, outcomes, secret, old_secret, old_until, created_at, updated_at,"
+		" is_enabled, disabled_at, failing_since) VALUES"
+		" (gen_random_uuid(), 'acme', 'http://a/', '', 0, 'new', 'whsec_old', 1700000000000, 0, 0, 1, 0, 0),"
+		" (gen_random_uuid(), 'acme', 'http://b/', '', 0, 'new', NULL, 0, 0, 0, 1, 0, 0);"
+		"UPDATE meta SET value = 1 WHERE key = 'schema'");
+	fixture_start_store(f);
+	fixture_await_up(f, true);
+	assert_int_equal(
+		postgres_server_ask(f->folder, "SELECT count(*) FROM postback.endpoints "
+					       "WHERE old_secrets = '1700000000000 whsec_old'::bytea"),
+		1);
+	assert_int_equal(postgres_server_ask(f->folder,
+				 "SELECT count(*) FROM postback.endpoints WHERE old_secrets IS NULL"),
+		1);
+	fixture_expect_works(f);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -565,6 +591,7 @@ int main(void)
 		TEST(a_role_with_fewer_rights_is_told_which_one_is_missing),
 		TEST(a_password_beside_the_url_counts),
 		TEST(the_database_of_another_program_is_shared),
+		TEST(the_first_version_is_upgraded_with_its_old_secrets),
 		TEST(no_text_is_refused),
 		TEST(a_server_that_is_killed_loses_nothing_that_was_promised),
 		TEST(a_server_that_goes_and_comes_is_noticed_by_the_idle),
