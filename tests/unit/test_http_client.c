@@ -81,7 +81,7 @@ struct server {
 	atomic_int connections;
 	atomic_int requests;
 	pthread_mutex_t lock;
-	char last[REQUEST_MAX]; /* the last whole request */
+	char last[REQUEST_MAX + 1]; /* the last whole request, and a NUL */
 	size_t last_len;
 };
 
@@ -287,6 +287,7 @@ static bool take_request(struct server *s, int fd, char method[16], char path[64
 		pthread_mutex_lock(&s->lock);
 		memcpy(s->last, request, len);
 		s->last_len = len;
+		s->last[len] = '\0';
 		pthread_mutex_unlock(&s->lock);
 		sscanf(request, "%15s %63[^ ?]", method, path);
 		atomic_fetch_add(&s->requests, 1);
@@ -723,6 +724,39 @@ static void every_method_is_sent(void **state)
 	perform(f, &r, &o);
 	assert_answered(&o, 200, "");
 	assert_request(f, "HEAD /x HTTP/1.1\r\n", (const char *const[]){NULL}, "");
+	done(&o);
+}
+
+/* Calls in turn share what makes them. */
+static void nothing_of_a_call_goes_into_the_next(void **state)
+{
+	static const char *const headers[] = {"Content-Type: application/json", "X-Secret: one", NULL};
+	static const char *const foreign[] = {
+		"authorization", "content-", "x-secret", "body", "hidden", NULL};
+	struct fixture *f = *state;
+	struct http_request plain = get(f, "/x"), before = plain;
+	struct outcome o = {0};
+	char with_user[128];
+
+	snprintf(with_user, sizeof with_user, "http://me:hidden@127.0.0.1:%d/y", f->server.port);
+	before.url = with_user;
+	before.headers = headers;
+	before.body = slice_text("body");
+	for (int i = 0; i < 3; i++) {
+		before.method = i == 0 ? "POST" : i == 1 ? "DELETE" : "HEAD";
+		perform(f, &before, &o);
+		assert_non_null(strcasestr(f->server.last, "authorization: basic"));
+		before.url = plain.url;
+		perform(f, &before, &o);
+		assert_null(strcasestr(f->server.last, "authorization"));
+		before.url = with_user;
+		perform(f, &plain, &o);
+		assert_answered(&o, 200, "/x");
+		assert_request(f, "GET /x HTTP/1.1\r\n", (const char *const[]){NULL}, "");
+		for (const char *const *text = foreign; *text; text++)
+			if (strcasestr(f->server.last, *text))
+				fail_msg("'%s' in '%s'", *text, f->server.last);
+	}
 	done(&o);
 }
 
@@ -1350,6 +1384,7 @@ int main(void)
 		TEST(a_body_and_headers_arrive_as_given_and_nothing_is_made_up),
 		TEST(a_large_body_needs_no_leave),
 		TEST(every_method_is_sent),
+		TEST(nothing_of_a_call_goes_into_the_next),
 		TEST(what_would_forge_a_request_is_refused),
 		TEST(no_proxy_is_taken_from_the_environment),
 		TEST(connections_are_kept_and_a_stale_one_is_no_error),
