@@ -47,19 +47,41 @@ static void explain_bad_url(const char *said, char *why, size_t why_len)
 			"other characters than letters and digits in user and password as %%XX");
 }
 
+/* libpq looks at it when it connects; a typo in what keeps passwords and results secret is told before. */
+static bool is_sslmode(const char *mode)
+{
+	static const char *const modes[] = {
+		"", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"};
+
+	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+		if (strcmp(mode, modes[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool has_database(const char *location, const PQconninfoOption *options)
+{
+	return strncmp(location, "//", 2) == 0 && *option_of(options, "dbname");
+}
+
 static int check(const char *location, char *why, size_t why_len)
 {
 	char *said = NULL;
 	PQconninfoOption *options = parse(location, &said);
-	bool has_database = options && *option_of(options, "dbname");
+	int rc = -EINVAL;
 
 	if (!options)
 		explain_bad_url(said, why, why_len);
-	else if (strncmp(location, "//", 2) != 0 || !has_database)
+	else if (!has_database(location, options))
 		snprintf(why, why_len, "names no database: postgresql://user:password@host:port/database");
+	else if (!is_sslmode(option_of(options, "sslmode")))
+		snprintf(why, why_len,
+			"sslmode must be disable, allow, prefer, require, verify-ca or verify-full");
+	else
+		rc = 0;
 	PQfreemem(said);
 	PQconninfoFree(options);
-	return options && has_database && strncmp(location, "//", 2) == 0 ? 0 : -EINVAL;
+	return rc;
 }
 
 static void describe(const char *location, char *out, size_t len)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -33,9 +34,15 @@ enum {
 
 /* ---- opening ---- */
 
+/* Whole, as two services that were started in different folders mean different files by the same words. */
 static void describe(const char *location, char *out, size_t len)
 {
-	snprintf(out, len, "%s", location);
+	char folder[PATH_MAX];
+
+	if (*location != '/' && getcwd(folder, sizeof folder))
+		snprintf(out, len, "%s/%s", folder, location);
+	else
+		snprintf(out, len, "%s", location);
 }
 
 static int check(const char *location, char *why, size_t why_len)

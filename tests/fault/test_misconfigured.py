@@ -277,6 +277,12 @@ def test_a_missing_database_is_told_and_mended(stack, postgres):
     stack.await_ready()
 
 
+def test_which_file_a_relative_path_means_is_told(stack):
+    stack.start({"store": {"url": "sqlite:here/postback.db"}}, only=STORED)
+    for kind in STORED:
+        assert f"event=store_up url={stack.folder}/here/postback.db" in stack.services[kind].log_text()
+
+
 def test_a_broker_that_is_not_there_is_told(make_stack):
     port = free_port()
     stack = make_stack(f"amqp://guest:guest@127.0.0.1:{port}/").start(ready=False)

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from lib.authority import Authority
 from lib.ports import free_port, is_open
 from lib.service import spawn
 from lib.wait import eventually
@@ -90,27 +91,6 @@ mech_list: PLAIN LOGIN
 def _run(*args, **options):
     done = subprocess.run(args, capture_output=True, check=False, **options)
     assert done.returncode == 0, f"{args[0]}: {done.stderr.decode(errors='replace')}"
-
-
-class Authority:
-    """A certificate authority of its own, in a folder."""
-
-    def __init__(self, folder, name="Test CA"):
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.file = self.folder / "ca.pem"
-        _run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-             "-subj", f"/CN={name}", "-keyout", self.folder / "ca.key", "-out", self.file)
-
-    def issue(self, names):
-        """server.pem and server.key for these subject alternative names."""
-        request = self.folder / "server.csr"
-        extensions = self.folder / "server.ext"
-        extensions.write_text(f"subjectAltName={names}\n", encoding="ascii")
-        _run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=server",
-             "-keyout", self.folder / "server.key", "-out", request)
-        _run("openssl", "x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self.folder / "ca.key",
-             "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", self.folder / "server.pem")
 
 
 class Postfix:

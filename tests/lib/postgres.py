@@ -1,7 +1,10 @@
 """A private PostgreSQL for tests."""
 import os
+import re
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 from lib.paths import ROOT
 from lib.wait import eventually
@@ -11,6 +14,9 @@ SCRIPT = ROOT / "tests" / "lib" / "postgres.sh"
 
 class Postgres:
     """Ends with this process at the latest. `database()` gives the URL of a new, empty database."""
+
+    # As it stands in the URL, and as it is.
+    password = ("p%40ss%20word", "p@ss word")
 
     def __init__(self):
         self._databases = 0
@@ -40,10 +46,20 @@ class Postgres:
     def remove(self):
         self._script("remove", self.folder)
 
-    @property
-    def password(self):
-        """As it stands in the URL, and as it is."""
-        return "p%40ss%20word", "p@ss word"
+    def use_tls(self, authority):
+        """From now on it has a certificate of this authority, for localhost, and takes no connection without TLS."""
+        authority.issue("DNS:localhost")
+        data = Path(self.folder) / "data"
+        owner = data.stat()
+        for name in ("server.pem", "server.key"):
+            shutil.copy(authority.folder / name, data / name)
+            os.chown(data / name, owner.st_uid, owner.st_gid)
+            (data / name).chmod(0o600)
+        with open(data / "postgresql.conf", "a", encoding="ascii") as conf:
+            conf.write("ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\n")
+        rules = data / "pg_hba.conf"
+        rules.write_text(re.sub("^host ", "hostssl ", rules.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8")
+        self.restart()
 
     def database(self):
         self._databases += 1

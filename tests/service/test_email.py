@@ -9,9 +9,10 @@ import time
 import pytest
 
 from gateway_rig import problem
+from lib.authority import Authority
 from lib.deliveries import attempts, await_deliveries, metric
 from lib.paths import ROOT
-from lib.postfix import PASSWORD, USER, Authority, Postfix
+from lib.postfix import PASSWORD, USER, Postfix
 from lib.receiver import SECRET, Receiver
 from lib.service import run
 from lib.smtp import SmtpServer, drop, endless_line, endless_reply, garbage, hang, hang_up

@@ -2,15 +2,17 @@
 import random
 import threading
 import time
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from lib.authority import Authority
 from lib.deliveries import metric
 from lib.ledger import Ledger
 from lib.postgres import Postgres
 from lib.proxy import FaultProxy
 from lib.receiver import SECRET, Receiver, answer
+from lib.service import run
 from lib.wait import eventually
 
 WEBHOOK = {"secrets": [SECRET], "allow": ["127.0.0.0/8"], "schedule": ["0s"] + ["1s"] * 9}
@@ -166,3 +168,77 @@ def test_the_password_may_come_from_a_file(stack, settings, postgres, database, 
     url = database.replace(":" + postgres.password[0], "")
     stack.start({**settings, "store": {"url": url, "password_file": str(secret)}})
     assert stack.client.await_end(stack.client.submit("echo", {"n": 1}))["status"] == "succeeded"
+
+
+# ---- over TLS ----
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def guarded(authority):
+    """A server that takes nothing without TLS; its certificate is for localhost."""
+    server = Postgres()
+    server.use_tls(authority)
+    yield server
+    server.remove()
+
+
+def by_tls(url, **parameters):
+    return url.replace("127.0.0.1", "localhost") + "?" + urlencode(parameters)
+
+
+def test_the_server_is_verified_and_nothing_goes_to_it_in_the_clear(stack, guarded, authority):
+    url = guarded.database()
+    stack.start({"store": {"url": by_tls(url, sslmode="verify-full", sslrootcert=authority.file)}})
+    assert stack.client.await_end(stack.client.submit("echo", {"n": 1}))["result"] == {"n": 1}
+    sessions = guarded.run("postgres", "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
+                                       f"WHERE datname = '{urlsplit(url).path[1:]}'")
+    assert sessions and set(sessions) == {"t"}
+
+
+def told_of_the_store(stack, url):
+    """What the notifier says of a store that it cannot use."""
+    stack.start({"store": {"url": url}}, only=("notifier",), ready=False)
+    line = eventually(lambda: next((one for one in stack.notifier.log_text().splitlines() if "store_down" in one), None),
+                      what="why the store is down")
+    assert stack.client_of("notifier").get("/readyz").status_code == 503
+    for password in Postgres.password:
+        assert password not in line
+    return line
+
+
+def test_a_server_certified_by_somebody_else_is_refused(stack, guarded, tmp_path):
+    other = Authority(tmp_path / "other", "Another CA")
+    line = told_of_the_store(stack, by_tls(guarded.database(), sslmode="verify-full", sslrootcert=other.file))
+    assert "certificate verify failed" in line and "name the right file" in line
+
+
+def test_a_server_under_another_name_than_its_certificate_is_refused(stack, guarded, authority):
+    url = by_tls(guarded.database(), sslmode="verify-full", sslrootcert=authority.file)
+    line = told_of_the_store(stack, url.replace("localhost", "127.0.0.1"))
+    assert "does not match host name" in line and "use a name of the server's certificate" in line
+
+
+def test_a_missing_file_of_authorities_is_named(stack, guarded, tmp_path):
+    missing = tmp_path / "missing.pem"
+    line = told_of_the_store(stack, by_tls(guarded.database(), sslmode="verify-full", sslrootcert=missing))
+    assert f"{missing}" in line and "sslrootcert=FILE" in line
+
+
+def test_a_session_without_tls_is_refused_by_the_server_with_what_to_do(stack, guarded):
+    assert "ask for TLS with ?sslmode=" in told_of_the_store(stack, by_tls(guarded.database(), sslmode="disable"))
+
+
+def test_tls_that_the_server_does_not_speak_is_told(stack, database):
+    assert "switch TLS on at the server" in told_of_the_store(stack, by_tls(database, sslmode="require"))
+
+
+@pytest.mark.parametrize("mode", ["verify-ful", "on", "VERIFY-FULL"])
+def test_a_sslmode_that_is_none_is_told_before_anything_starts(mode):
+    done = run("gateway", "--check", env={"POSTBACK_STORE_URL": f"postgresql://postback:hunter2@db/postback?sslmode={mode}"})
+    assert done.returncode == 2
+    assert "POSTBACK_STORE_URL: sslmode must be disable" in done.stderr and "hunter2" not in done.stderr, done.stderr
