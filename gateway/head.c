@@ -399,15 +399,26 @@ struct slice head_target(const struct head *h)
 	return slice_of(h->text.data + h->target, h->target_len);
 }
 
+bool head_next_field(const struct head *h, const char *name, size_t *at, struct slice *value)
+{
+	while (*at < h->fields_len) {
+		const struct head_field *f = &h->fields[(*at)++];
+
+		if (!is_word(slice_of(h->text.data + f->name, f->name_len), name))
+			continue;
+		*value = slice_of(h->text.data + f->value, f->value_len);
+		return true;
+	}
+	return false;
+}
+
 struct slice head_field(const struct head *h, const char *name)
 {
-	for (size_t i = 0; i < h->fields_len; i++) {
-		const struct head_field *f = &h->fields[i];
+	struct slice value = {0};
+	size_t at = 0;
 
-		if (is_word(slice_of(h->text.data + f->name, f->name_len), name))
-			return slice_of(h->text.data + f->value, f->value_len);
-	}
-	return (struct slice){0};
+	head_next_field(h, name, &at, &value);
+	return value;
 }
 
 static bool list_has(struct slice list, const char *token)
@@ -420,13 +431,11 @@ static bool list_has(struct slice list, const char *token)
 
 bool head_has_token(const struct head *h, const char *name, const char *token)
 {
-	for (size_t i = 0; i < h->fields_len; i++) {
-		const struct head_field *f = &h->fields[i];
+	struct slice value;
 
-		if (is_word(slice_of(h->text.data + f->name, f->name_len), name) &&
-			list_has(slice_of(h->text.data + f->value, f->value_len), token))
+	for (size_t at = 0; head_next_field(h, name, &at, &value);)
+		if (list_has(value, token))
 			return true;
-	}
 	return false;
 }
 

@@ -61,6 +61,8 @@ enum head_status head_feed(struct head *h, struct slice bytes, size_t *used);
 struct slice head_target(const struct head *h);
 /* The first field of that name, any case; unset: none. */
 struct slice head_field(const struct head *h, const char *name);
+/* The next of that name; *at: 0 at first. False: there is none. For lists that may stand in several lines. */
+bool head_next_field(const struct head *h, const char *name, size_t *at, struct slice *value);
 /* True when a field of that name, a list in one line or several, has the token; any case. */
 bool head_has_token(const struct head *h, const char *name, const char *token);
 bool head_has_body(const struct head *h);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/answer.h"
+#include "gateway/head.h"
 #include "gateway/lookup.h"
 #include "gateway/prefer.h"
 #include "service/status.h"
@@ -42,11 +43,19 @@ void poll_answer_status(struct call *call, int code, const struct store_task *ta
 	buf_done(&document);
 }
 
+static bool is_known(const struct call *call, uint64_t rev)
+{
+	struct slice known;
+
+	for (size_t at = 0; head_next_field(call_head(call), "If-None-Match", &at, &known);)
+		if (etag_matches(known, rev))
+			return true;
+	return false;
+}
+
 static void answer_status(struct call *call, const struct store_task *task)
 {
-	bool is_known = etag_matches(call_header(call, "If-None-Match"), task->rev);
-
-	poll_answer_status(call, is_known ? 304 : 200, task);
+	poll_answer_status(call, is_known(call, task->rev) ? 304 : 200, task);
 }
 
 const struct poll_view poll_status = {.with = STORE_WITH_JSON, .answer = answer_status};
@@ -56,11 +65,10 @@ const struct poll_view poll_status = {.with = STORE_WITH_JSON, .answer = answer_
 /* A client that names another version than this one has something to read already. */
 static bool is_worth_waiting(const struct poll *p, const struct store_task *task)
 {
-	struct slice known = call_header(p->call, "If-None-Match");
-
 	if (p->wait_ms == 0 || task_state_is_terminal(task->state))
 		return false;
-	return p->view->until_end || !slice_is_set(known) || etag_matches(known, task->rev);
+	return p->view->until_end || !slice_is_set(call_header(p->call, "If-None-Match")) ||
+	       is_known(p->call, task->rev);
 }
 
 static void on_read(const struct store_task *task, void *arg);

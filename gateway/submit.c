@@ -7,6 +7,7 @@
 
 #include "gateway/control_out.h"
 #include "gateway/dispatch.h"
+#include "gateway/head.h"
 #include "gateway/idempotency.h"
 #include "gateway/inline.h"
 #include "service/json_out.h"
@@ -470,6 +471,17 @@ static const char *impossible_with_sync(const struct submission *s)
 	return NULL;
 }
 
+/* The first that says how long; preferences may stand in several lines. */
+static int wanted_wait_s(const struct call *call)
+{
+	struct slice preferences;
+	int wait_s = 0;
+
+	for (size_t at = 0; wait_s == 0 && head_next_field(call_head(call), "Prefer", &at, &preferences);)
+		wait_s = prefer_wait_s(preferences);
+	return wait_s;
+}
+
 static struct submit *submit_new(
 	struct gateway *g, struct call *call, struct submission *first, const struct submit_options *options)
 {
@@ -482,7 +494,7 @@ static struct submit *submit_new(
 	s->first = first;
 	s->options = *options;
 	s->started_us = clock_mono_us();
-	s->wait_s = options->mode == SUBMIT_ASYNC ? prefer_wait_s(call_header(call, "Prefer")) : 0;
+	s->wait_s = options->mode == SUBMIT_ASYNC ? wanted_wait_s(call) : 0;
 	answer_init(&s->answer);
 	gateway_job_begin(g);
 	return s;

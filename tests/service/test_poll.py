@@ -7,6 +7,7 @@ import time
 import pytest
 
 from gateway_rig import ECHO, SLEEP, UUID7, Worker, module_stack, problem, shell
+from lib.raw import exchange
 from lib.wait import eventually
 
 KEYS = {"acme": "key-of-acme", "other": "key-of-other"}
@@ -246,6 +247,17 @@ def test_prefer_wait_answers_with_the_status_document(api):
     assert response.headers["Preference-Applied"] == "wait=20"
     assert response.json()["status"] == "succeeded"
     assert response.json()["result"] == {"a": 1}
+
+
+def test_preferences_and_versions_may_stand_in_lines_of_their_own(api):
+    port, body = api.ports["gateway"], b'{"task": "echo", "payload": 1}'
+    head = f"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\nPrefer: respond-async\r\n"
+    status, headers, _ = exchange(port, f"{head}Prefer: wait=20\r\n\r\n".encode() + body)
+    assert (status, headers["preference-applied"]) == (200, "wait=20")
+    task_id = api.client.submit("echo", 1)
+    etag = api.client.await_end(task_id) and api.client.get(f"/v1/tasks/{task_id}").headers["ETag"]
+    head = f"GET /v1/tasks/{task_id} HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: \"x\"\r\n"
+    assert exchange(port, f"{head}If-None-Match: {etag}\r\n\r\n".encode())[0] == 304
 
 
 def test_prefer_wait_falls_back_to_202(api):
