@@ -273,6 +273,34 @@ def test_no_tenant_has_more_than_a_hundred(acme, other):
     assert other.delete(answer.headers["Location"]).status_code == 204
 
 
+def under(key):
+    return {"Idempotency-Key": key}
+
+
+def test_whoever_registers_again_for_a_lost_answer_is_told_once(acme, other):
+    body = {"url": URL, "tasks": ["a"]}
+    first = acme.post("/v1/endpoints", json=body, headers=under("register-1"))
+    again = acme.post("/v1/endpoints", json=body, headers=under("register-1"))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content and again.headers["Location"] == first.headers["Location"]
+    assert "Idempotency-Replayed" not in first.headers and again.headers["Idempotency-Replayed"] == "true"
+    assert [endpoint["id"] for endpoint in acme.get("/v1/endpoints").json()["endpoints"]] == [first.json()["id"]]
+    problem(acme.post("/v1/endpoints", json={"url": URL}, headers=under("register-1")), 422, "idempotency-mismatch")
+    # Keys are each tenant's own.
+    foreign = other.post("/v1/endpoints", json=body, headers=under("register-1"))
+    assert foreign.status_code == 201 and foreign.json()["id"] != first.json()["id"]
+    assert other.delete(foreign.headers["Location"]).status_code == 204
+
+
+def test_a_key_under_which_nothing_was_registered_is_free(acme):
+    problem(acme.post("/v1/endpoints", json={"url": "x"}, headers=under("register-2")), 422, "invalid-field", "/url")
+    problem(acme.post("/v1/endpoints", json={"url": URL}, headers=under("")), 422, "invalid-field", "Idempotency-Key")
+    made = [register(acme) for _ in range(100)]
+    problem(acme.post("/v1/endpoints", json={"url": URL}, headers=under("register-2")), 409, "conflict")
+    assert acme.delete(made[0]["links"]["self"]).status_code == 204
+    assert acme.post("/v1/endpoints", json={"url": URL}, headers=under("register-2")).status_code == 201
+
+
 def test_endpoints_outlive_a_restart(acme, api):
     made = register(acme)
     api.gateway.restart()
