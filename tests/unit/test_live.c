@@ -183,7 +183,7 @@ static void succeed_with(struct rig *r, const struct id *id, struct slice json)
 	e.result_is_json = true;
 	assert_int_equal(apply_one(r->f, &e, &a), 0);
 	told.result_is_json = true;
-	told.result_len = json.len;
+	told.result_len = (int64_t)json.len;
 	hear_task(r, &told);
 }
 
