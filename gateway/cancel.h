@@ -7,7 +7,7 @@
 
 #include "gateway/gateway.h"
 
-/* 200 with the status document when it is canceled, 202 when the processors were told, 409 when it has ended. */
+/* 200 with the status document when it is canceled, 202 when the processors were told, 409 when it has ended otherwise. */
 void cancel_task(struct gateway *g, struct call *call, struct slice id_text);
 
 #endif

@@ -425,6 +425,7 @@ static int has_rows(const struct sweep *w, const struct id *id, struct slice ids
 	return rc;
 }
 
+/* Beyond the next look at their batch, and further, so that this seldom writes. */
 static int keep_tombstones(const struct sweep *w, struct slice ids)
 {
 	struct query q;
@@ -432,8 +433,9 @@ static int keep_tombstones(const struct sweep *w, struct slice ids)
 	if (ids.len < ID_LEN)
 		return 0;
 	query_init(&q, w->s,
-		"UPDATE tombstones SET forget_at = ?2 WHERE id = /*pg:ANY*/ (?1) AND forget_at < ?2");
+		"UPDATE tombstones SET forget_at = ?2 WHERE id = /*pg:ANY*/ (?1) AND forget_at < ?3");
 	query_each(&q, (const struct id *)ids.data, ids.len / ID_LEN);
+	query_int(&q, w->now_ms + 24 * LIFETIME_RECHECK_MS);
 	query_int(&q, w->now_ms + 2 * LIFETIME_RECHECK_MS);
 	return query_run(&q);
 }

@@ -116,6 +116,7 @@ def test_a_chain_is_canceled_with_the_step_that_runs_for_it(api, step):
     response = api.client.delete(f"/v1/tasks/{ids[step]}")
     assert response.status_code == 200
     assert (response.json()["id"], response.json()["status"]) == (ids[step], "canceled")
+    assert response.json()["error"]["type"] == "canceled"
     assert [api.client.await_end(task_id)["status"] for task_id in ids] == ["canceled"] * 3
     assert api.client.delete(f"/v1/tasks/{ids[step]}").status_code == 200
 
