@@ -6,7 +6,6 @@ static const struct {
 	enum problem problem;
 } types[] = {
 	{"timeout", PROBLEM_HANDLER_TIMEOUT},
-	{"deadline", PROBLEM_HANDLER_TIMEOUT},
 	{"expired", PROBLEM_HANDLER_TIMEOUT},
 	{"output_too_large", PROBLEM_HANDLER_BROKEN},
 	{"upstream_redirect", PROBLEM_HANDLER_BROKEN},

@@ -199,9 +199,12 @@ static int check_route(const void *value, char *why, size_t why_len)
 {
 	const struct route_options *r = value;
 	bool reads = is_given(r->status_of) || is_given(r->result_of) || is_given(r->live_of);
-	int purposes = is_given(r->task) + (r->tasks.len > 0) + is_given(r->status_of) +
+	/* An empty list has been given, too: a chain that was not filled in is none to be passed over. */
+	int purposes = is_given(r->task) + (r->tasks.items != NULL) + is_given(r->status_of) +
 		       is_given(r->result_of) + is_given(r->live_of);
 
+	if (r->tasks.items && r->tasks.len == 0)
+		return refuse(why, why_len, "tasks has no task");
 	if (purposes != 1)
 		return refuse(why, why_len,
 			"must have exactly one of task, tasks, status_of, result_of and live_of");

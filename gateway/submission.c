@@ -155,7 +155,7 @@ static int set_timeout(const struct setting *o)
 
 static int set_attempts(const struct setting *o)
 {
-	return read_number(o, 1, SUBMISSION_ATTEMPTS_MAX, &o->s->max_attempts);
+	return read_number(o, 1, RETRY_ATTEMPTS_MAX, &o->s->max_attempts);
 }
 
 static int set_wait(const struct setting *o, bool *has, uint32_t *out)

@@ -13,7 +13,6 @@
 
 #define SUBMISSION_STEPS_MAX	16
 #define SUBMISSION_METADATA_MAX ((size_t)16 * 1024)
-#define SUBMISSION_ATTEMPTS_MAX 100
 #define SUBMISSION_AHEAD_MAX_MS \
 	(INT64_C(366) * 24 * 3600 * 1000) /* how far run_at and expires may lie ahead */
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "notifier/schedule.h"
+#include "runtime/url.h"
 
 int options_check_schedule(const void *value, char *why, size_t why_len)
 {
@@ -24,6 +25,17 @@ int options_check_ca_file(const void *value, char *why, size_t why_len)
 	if (!*path || access(path, R_OK) == 0)
 		return 0;
 	snprintf(why, why_len, "cannot be read");
+	return -EINVAL;
+}
+
+int options_check_proxy(const void *value, char *why, size_t why_len)
+{
+	const char *url = *(char *const *)value;
+
+	if (!*url || url_check_proxy(slice_text(url)) == 0)
+		return 0;
+	snprintf(why, why_len,
+		"must be http://HOST:PORT, perhaps https, socks5 or socks5h for http, and USER:PASSWORD@");
 	return -EINVAL;
 }
 

@@ -57,5 +57,6 @@ extern const struct option notifier_root_table[];
 /* Checks of options that several channels have, as struct option's check. */
 int options_check_schedule(const void *value, char *why, size_t why_len);
 int options_check_ca_file(const void *value, char *why, size_t why_len);
+int options_check_proxy(const void *value, char *why, size_t why_len);
 
 #endif

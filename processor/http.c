@@ -65,7 +65,7 @@ static void check(const struct handler_options *o, struct complaints *c)
 		complain(c, "http.method", "is not an HTTP method in capitals");
 	for (size_t i = 0; i < o->http.headers.len; i++)
 		if (!is_header(o->http.headers.items[i]))
-			complain(c, "http.headers", "header %zu is not \"Name: value\"", i + 1);
+			complain(c, "http.headers", "entry %zu is not \"Name: value\"", i);
 }
 
 static int start(const struct kind_env *env, const struct handler_options *o, void **self)

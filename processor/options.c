@@ -48,24 +48,37 @@ static const struct option retry_table[] = {
 		.offset = offsetof(struct retry_options, attempts),
 		.fallback = "3",
 		.min = 1,
-		.max = ATTEMPT_MAX,
+		.max = RETRY_ATTEMPTS_MAX,
 		.help = "Attempts in all."},
 	{.name = "base",
 		.type = OPTION_DURATION,
 		.offset = offsetof(struct retry_options, base_ms),
 		.fallback = "1s",
-		.min = 1,
+		.min = 0,
 		.max = 7 * DAY,
 		.help = "Wait before the second attempt; doubles for each further one."},
 	{.name = "cap",
 		.type = OPTION_DURATION,
 		.offset = offsetof(struct retry_options, cap_ms),
 		.fallback = "10m",
-		.min = 1,
+		.min = 0,
 		.max = 7 * DAY,
-		.help = "The longest wait."},
+		.help = "The longest wait, not below `base`."},
 	{0},
 };
+
+/* As of an envelope's retry. */
+static int check_retry(const void *value, char *why, size_t why_len)
+{
+	const struct retry_options *retry = value;
+	char cap[QUANTITY_TEXT_LEN + 1];
+
+	if (retry->base_ms <= retry->cap_ms)
+		return 0;
+	duration_format(retry->cap_ms, cap);
+	snprintf(why, why_len, "base is longer than cap, %s", cap);
+	return -EINVAL;
+}
 
 static int check_task(const void *value, char *why, size_t why_len)
 {
@@ -144,6 +157,7 @@ static const struct option handler_table[] = {
 		.type = OPTION_SECTION,
 		.offset = offsetof(struct handler_options, retry),
 		.fields = retry_table,
+		.check = check_retry,
 		.help = "What happens after a failure, unless the request says otherwise."},
 	{.name = "output_limit",
 		.type = OPTION_SIZE,
@@ -245,7 +259,7 @@ static void check_process(const struct handler_options *o, struct complaints *c)
 {
 	for (size_t i = 0; i < o->env.len; i++)
 		if (!environment_is_valid(o->env.items[i]))
-			complain(c, "env", "entry %zu is not NAME=value, or a name of Postback's own", i + 1);
+			complain(c, "env", "entry %zu is not NAME=value, or a name of Postback's own", i);
 	if (o->cwd && access(o->cwd, X_OK) < 0)
 		complain(c, "cwd", "%s: no such folder", o->cwd);
 }

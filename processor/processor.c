@@ -23,27 +23,27 @@ enum {
 
 static const struct metric_definition metric_table[] = {
 	[PROCESSOR_TASKS - SERVICE_METRICS] = {"postback_processor_tasks_total", METRIC_COUNTER,
-		{"task", "outcome"}, "Attempts ended, by the reply they became"},
+		{"task", "outcome"}, "Attempts ended, by the reply they became."},
 	[PROCESSOR_SECONDS - SERVICE_METRICS] = {"postback_processor_run_seconds", METRIC_HISTOGRAM, {"task"},
-		"How long runs took"},
+		"How long runs took."},
 	[PROCESSOR_RUNNING -
-		SERVICE_METRICS] = {"postback_processor_running", METRIC_GAUGE, {"task"}, "Runs now"},
+		SERVICE_METRICS] = {"postback_processor_running", METRIC_GAUGE, {"task"}, "Runs now."},
 	[PROCESSOR_WAITING - SERVICE_METRICS] = {"postback_processor_waiting", METRIC_GAUGE, {"task"},
-		"Requests here that wait for a slot"},
+		"Requests here that wait for a slot."},
 	[PROCESSOR_UNCONFIRMED - SERVICE_METRICS] = {"postback_processor_unconfirmed", METRIC_GAUGE, {"task"},
-		"Runs that ended and whose reply is not confirmed yet"},
+		"Runs that ended and whose reply is not confirmed yet."},
 	[PROCESSOR_PREFETCH - SERVICE_METRICS] = {"postback_processor_prefetch", METRIC_GAUGE, {"task"},
-		"Durable requests that may be unacked"},
+		"Durable requests that may be unacked."},
 	[PROCESSOR_REDELIVERED - SERVICE_METRICS] = {"postback_processor_redelivered_total", METRIC_COUNTER,
-		{"task"}, "Requests that came again"},
+		{"task"}, "Requests that came again."},
 	[PROCESSOR_JOINED - SERVICE_METRICS] = {"postback_processor_joined_total", METRIC_COUNTER, {"task"},
-		"Requests that came again for a run that was there already"},
+		"Requests that came again for a run that was there already."},
 	[PROCESSOR_REFUSED - SERVICE_METRICS] = {"postback_processor_refused_total", METRIC_COUNTER, {"task"},
-		"Messages that are no request of the task, dead-lettered"},
+		"Messages that are no request of the task, dead-lettered."},
 	[PROCESSOR_RESTARTS - SERVICE_METRICS] = {"postback_processor_child_restarts_total", METRIC_COUNTER,
-		{"task"}, "Workers and plug-in hosts that ended and are started again"},
+		{"task"}, "Workers and plug-in hosts that ended and are started again."},
 	[PROCESSOR_STRAYS - SERVICE_METRICS] = {"postback_processor_strays_killed_total", METRIC_COUNTER,
-		{NULL}, "Processes that handlers left behind"},
+		{NULL}, "Processes that handlers left behind."},
 };
 
 static void collect(void *arg)

@@ -13,8 +13,9 @@ struct retry_policy {
 	uint32_t cap_ms;  /* longest wait */
 };
 
-#define CONTENT_TYPE_MAX 255	 /* bytes */
-#define ATTEMPT_MAX	 1000000 /* also of max_attempts */
+#define CONTENT_TYPE_MAX   255	   /* bytes */
+#define ATTEMPT_MAX	   1000000 /* also of max_attempts */
+#define RETRY_ATTEMPTS_MAX 100	   /* what clients and operators may ask for */
 
 struct request {
 	struct id id;

@@ -7,7 +7,7 @@
 enum { HOST_MAX = 255 };
 
 /* Parsed as the HTTP client will parse it. NULL when it is no URL or memory ran out. */
-static CURLU *parse(struct slice url)
+static CURLU *parse(struct slice url, unsigned flags)
 {
 	char text[URL_MAX + 1];
 	CURLU *u;
@@ -17,7 +17,7 @@ static CURLU *parse(struct slice url)
 	memcpy(text, url.data, url.len);
 	text[url.len] = '\0';
 	u = curl_url();
-	if (u && curl_url_set(u, CURLUPART_URL, text, 0) == CURLUE_OK)
+	if (u && curl_url_set(u, CURLUPART_URL, text, flags) == CURLUE_OK)
 		return u;
 	curl_url_cleanup(u);
 	return NULL;
@@ -115,7 +115,7 @@ int url_check_origin(struct slice url, struct buf *origin, const char **why)
 		*why = "must be printable ASCII; encode the rest with %";
 		return -EINVAL;
 	}
-	u = parse(url);
+	u = parse(url, 0);
 	if (u)
 		parts = parts_of(u);
 	curl_url_cleanup(u);
@@ -130,4 +130,31 @@ int url_check_origin(struct slice url, struct buf *origin, const char **why)
 int url_check(struct slice url, const char **why)
 {
 	return url_check_origin(url, NULL, why);
+}
+
+/* ---- proxies ---- */
+
+static bool is_proxy_scheme(const char *scheme)
+{
+	static const char *const schemes[] = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
+
+	for (size_t i = 0; scheme && i < sizeof schemes / sizeof schemes[0]; i++)
+		if (strcmp(scheme, schemes[i]) == 0)
+			return true;
+	return false;
+}
+
+int url_check_proxy(struct slice url)
+{
+	CURLU *u = is_printable(url) && has_slashes(url) ? parse(url, CURLU_NON_SUPPORT_SCHEME) : NULL;
+	char *scheme = u ? part(u, CURLUPART_SCHEME, 0) : NULL;
+	char *host = u ? part(u, CURLUPART_HOST, 0) : NULL;
+	char *port = u ? part(u, CURLUPART_PORT, 0) : NULL;
+	bool is_good = is_proxy_scheme(scheme) && host && *host && port;
+
+	curl_free(scheme);
+	curl_free(host);
+	curl_free(port);
+	curl_url_cleanup(u);
+	return is_good ? 0 : -EINVAL;
 }

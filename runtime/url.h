@@ -1,5 +1,5 @@
 /*
- * URLs that strangers name for us to call. Pure.
+ * URLs that strangers name for us to call, and that of a proxy. Pure.
  */
 #ifndef RUNTIME_URL_H
 #define RUNTIME_URL_H
@@ -20,5 +20,11 @@ int url_check(struct slice url, const char **why);
  * 0, -EINVAL with *why, -ENOMEM, -EMSGSIZE (the buffer's bound).
  */
 int url_check_origin(struct slice url, struct buf *origin, const char **why);
+
+/*
+ * The URL of a proxy: http, https, socks4, socks4a, socks5 or socks5h, perhaps user and password, a host, and a port, since
+ * what libcurl takes without one (1080) is seldom meant. 0 or -EINVAL.
+ */
+int url_check_proxy(struct slice url);
 
 #endif

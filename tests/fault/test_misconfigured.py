@@ -298,6 +298,15 @@ def test_a_url_of_no_broker_is_told_before_anything_starts(kind, url):
     assert "POSTBACK_AMQP_URL: must be amqp://" in done.stderr and "hunter2" not in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("channel", ["WEBHOOK", "SMS"])
+@pytest.mark.parametrize("url", ["nonsense", "proxy.example.com:3128", "http://ann:hunter2@proxy.example.com"])
+def test_a_proxy_that_is_none_is_told_before_anything_starts(channel, url):
+    done = run("notifier", "--check", env={f"POSTBACK_NOTIFIER_{channel}_PROXY": url})
+    assert done.returncode == 2
+    assert f"POSTBACK_NOTIFIER_{channel}_PROXY: must be http://HOST:PORT" in done.stderr, done.stderr
+    assert "hunter2" not in done.stderr
+
+
 @pytest.mark.parametrize("kind", ["processor", "notifier"])
 def test_an_admin_address_that_is_none_is_told_before_anything_starts(kind):
     done = run(kind, "--check", env={f"POSTBACK_{kind.upper()}_ADMIN": "nowhere"})

@@ -223,6 +223,8 @@ REFUSED = {
     "a_route_without_a_path": ({"routes": [{"task": "a"}]}, "routes[0]"),
     "a_route_without_a_purpose": ({"routes": [{"path": "/a"}]}, "exactly one"),
     "a_route_with_two_purposes": ({"routes": [{"path": "/a", "task": "a", "tasks": ["b"]}]}, "exactly one"),
+    "a_route_with_a_task_and_an_empty_chain": ({"routes": [{"path": "/a", "task": "a", "tasks": []}]}, "no task"),
+    "a_route_of_an_empty_chain": ({"routes": [{"path": "/a", "tasks": []}]}, "no task"),
     "a_route_into_the_api": ({"routes": [{"path": "POST /v1/tasks", "task": "a"}]}, "belongs to the gateway"),
     "a_route_over_livez": ({"routes": [{"path": "/livez", "task": "a"}]}, "belongs to the gateway"),
     "a_route_with_half_a_name": ({"routes": [{"path": "/a/{b", "task": "a"}]}, "routes[0].path"),

@@ -14,6 +14,14 @@ def test_options_and_metrics_are_documented_as_they_are():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_what_options_and_metrics_mean_is_said_in_sentences():
+    for page in ("configuration", "metrics"):
+        rows = re.findall(r"^\| `.* \| (\S[^|]*(?:\\\|[^|]*)*) \|$", (ROOT / f"docs/{page}.md").read_text(encoding="utf-8"),
+                          re.MULTILINE)
+        assert len(rows) > 20
+        assert [row for row in rows if not row.endswith(".")] == []
+
+
 def test_every_link_between_documents_leads_somewhere():
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

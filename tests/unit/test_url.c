@@ -86,6 +86,23 @@ static void the_origin_is_the_same_however_it_is_written(void **state)
 	buf_done(&out);
 }
 
+static void a_proxy_has_a_scheme_a_host_and_a_port(void **state)
+{
+	static const char *const good[] = {"http://proxy.example.com:3128", "http://ann:s%40cret@proxy:3128/",
+		"https://10.0.0.1:443", "socks5h://[::1]:1080", "socks4://p:1", "socks5://p:1",
+		"socks4a://p:1"};
+	static const char *const wrong[] = {"", "nonsense", "nonsense value", "proxy:3128", "http://proxy",
+		"http://", "http://:3128", "ftp://proxy:21", "http:/proxy:3128", "http://pro xy:3128",
+		"http://proxy:99999", "//proxy:3128", "http:///proxy:3128"};
+
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+		if (url_check_proxy(slice_text(good[i])) != 0)
+			fail_msg("%s is no proxy", good[i]);
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+		if (url_check_proxy(slice_text(wrong[i])) != -EINVAL)
+			fail_msg("\"%s\" was taken for a proxy", wrong[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -93,6 +110,7 @@ int main(void)
 		cmocka_unit_test(others_are_refused_with_a_reason),
 		cmocka_unit_test(a_url_has_a_bound_and_no_nul),
 		cmocka_unit_test(the_origin_is_the_same_however_it_is_written),
+		cmocka_unit_test(a_proxy_has_a_scheme_a_host_and_a_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
