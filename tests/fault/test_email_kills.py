@@ -1,5 +1,6 @@
 """The notifier killed (-9) at every step of an email: none is lost, and what comes twice bears the same Message-ID."""
-from lib.deliveries import await_deliveries
+from lib.deliveries import attempts, await_deliveries, metric
+from lib.held_store import held_store
 from lib.smtp import SmtpServer
 from lib.wait import eventually
 
@@ -40,14 +41,21 @@ def killed_at(step):
 
 def killed_after_the_servers_word(rig, to):
     """The mail was taken, and nobody has written that down."""
+    def delivered():
+        return metric(rig.stack, "postback_notifier_deliveries_total", channel="email", outcome="delivered")
+
     def answer_and_kill(session):
-        session.take()
-        rig.kill()
+        before = delivered()
+        with held_store(rig.stack):
+            session.take()
+            eventually(lambda: delivered() > before, what="the answer is heard")
+            rig.kill()
         session.is_open = False
 
     rig.server.behave("CONTENT", answer_and_kill, None)
     task = rig.submit(to)
     eventually(lambda: not rig.stack.notifier.is_running(), what="the notifier is killed")
+    assert attempts(rig.stack, task) == []
     return task
 
 

@@ -1,7 +1,8 @@
 """The notifier killed (-9) while it sends text messages: none is lost, and what comes twice bears the same id."""
 import json
 
-from lib.deliveries import await_deliveries
+from lib.deliveries import attempts, await_deliveries, metric
+from lib.held_store import held_store
 from lib.receiver import Receiver, answer
 from lib.wait import eventually
 
@@ -13,15 +14,22 @@ def test_no_text_message_is_lost_when_the_notifier_dies(stack):
         stack.notifier.kill()
         handler.close_connection = True
 
+    def delivered():
+        return metric(stack, "postback_notifier_deliveries_total", channel="sms", outcome="delivered")
+
     def answer_and_die(handler):
-        answer(200)(handler)
-        stack.notifier.kill()
+        before = delivered()
+        with held_store(stack):
+            answer(200)(handler)
+            eventually(lambda: delivered() > before, what="the answer is heard")
+            stack.notifier.kill()
 
     def submit(way, number):
         return stack.client.submit("echo", way[1:], deliver={"sms": number})
 
-    def await_death():
+    def await_death(task):
         eventually(lambda: not stack.notifier.is_running(), what="the notifier is killed")
+        assert attempts(stack, task) == []
         stack.notifier.start()
         stack.await_ready("notifier")
 
@@ -32,9 +40,9 @@ def test_no_text_message_is_lost_when_the_notifier_dies(stack):
             "provider": "http", "url": receiver.url("/{result}"), "rate": 0, "headers": ["Idempotency-Key: {delivery}"],
             "body": '{"task": "{id}", "to": "{to}"}', "schedule": ["0s"] + ["1s"] * 9}}})
         tasks = {"/while": submit("/while", "+4915100000001")}
-        await_death()
+        await_death(tasks["/while"])
         tasks["/after"] = submit("/after", "+4915100000002")
-        await_death()
+        await_death(tasks["/after"])
         tasks["/recorded"] = submit("/recorded", "+4915100000003")
         await_deliveries(stack, tasks["/recorded"], delivered=1)
         stack.notifier.kill()

@@ -2,23 +2,29 @@
 is lost, and what comes twice bears the same id."""
 import json
 import random
+import time
 
-from lib.deliveries import await_deliveries
-from lib.proxy import DOWN, UP
-from lib.receiver import SECRET, Receiver, answer, is_signed
+from lib.deliveries import attempts, await_deliveries, metric, rows
+from lib.held_store import held_store
+from lib.proxy import UP
+from lib.receiver import SECRET, Receiver, answer, hang, is_signed
 from lib.wait import eventually
 
 LEASE_S = 60
-WEBHOOK = {"secrets": [SECRET], "allow": ["127.0.0.0/8"], "schedule": ["0s"] + ["1s"] * 9}
+FIRST_WAIT_MS = 500  # between a commit and what is sent for it, so that a kill falls there
+# To a host that has not answered yet there is one call; the next one waits.
+WEBHOOK = {"secrets": [SECRET], "allow": ["127.0.0.0/8"], "schedule": [f"{FIRST_WAIT_MS}ms"] + ["1s"] * 9,
+           "circuit": {"failures": 1, "open": "100ms", "open_max": "500ms"}}
 SUBSCRIBED = "/told/"
+FIRST = "/first"
 
 
 class Rig:
-    """A stack whose notifier reaches the broker through a proxy. What is submitted with a path below SUBSCRIBED names no
-    receiver: a registered endpoint wants its outcome."""
+    """A stack whose notifier reaches the broker through a proxy, and two receivers. What is submitted with a path below
+    SUBSCRIBED names no receiver: a registered endpoint wants its outcome."""
 
-    def __init__(self, stack, vhost, proxy, receiver):
-        self.stack, self.proxy, self.receiver = stack, proxy, receiver
+    def __init__(self, stack, vhost, proxy, receiver, slow):
+        self.stack, self.proxy, self.receiver, self.slow = stack, proxy, receiver, slow
         self.secrets = {}
         handlers = [{"task": task, "builtin": "echo"} for task in ["echo"] + [self.task_of(path) for path in TOLD]]
         stack.start({"notifier": {"webhook": WEBHOOK}, "processor": {"handlers": handlers}},
@@ -30,29 +36,47 @@ class Rig:
     def task_of(path):
         return path.strip("/").replace("/", ".")
 
-    def submit(self, path):
-        if not path.startswith(SUBSCRIBED):
-            return self.stack.client.submit("echo", {"n": 1}, deliver={"webhook": self.receiver.url(path)})
-        if path not in self.secrets:
-            made = self.stack.client.post("/v1/endpoints", json={
-                "url": self.receiver.url(path), "tasks": [self.task_of(path)], "on": ["succeeded"]})
-            assert made.status_code == 201, made.text
-            self.secrets[path] = made.json()["secret"]
-        return self.stack.client.submit(self.task_of(path), {"n": 1})
+    def subscribe(self, path, receiver):
+        if not path.startswith(SUBSCRIBED) or path in self.secrets:
+            return
+        made = self.stack.client.post("/v1/endpoints", json={
+            "url": receiver.url(path), "tasks": [self.task_of(path)], "on": ["succeeded"]})
+        assert made.status_code == 201, made.text
+        self.secrets[path] = made.json()["secret"]
+
+    def submit(self, path, receiver=None):
+        receiver = receiver or self.receiver
+        self.subscribe(path, receiver)
+        if path.startswith(SUBSCRIBED):
+            return self.stack.client.submit(self.task_of(path), {"n": 1})
+        return self.stack.client.submit("echo", {"n": 1}, deliver={"webhook": receiver.url(path)})
+
+    def metric(self, name, **labels):
+        return metric(self.stack, f"postback_notifier_{name}", **labels)
+
+    def hooks(self):
+        return [hook for hook in self.receiver.hooks + self.slow.hooks if hook.path != FIRST]
 
     def kill(self):
         self.stack.notifier.kill()
+
+    def await_death(self):
+        eventually(lambda: not self.stack.notifier.is_running(), what="the notifier is killed")
 
     def revive(self):
         self.stack.notifier.start()
         self.stack.await_ready("notifier")
 
 
+# Each submits a task and leaves the notifier dead, and holds by what is there that it was at that step.
+
 def killed_before_the_commit(rig, path):
-    cut = rig.proxy.cut_at("basic.deliver", DOWN, "after")
-    task = rig.submit(path)
-    assert cut.wait(10)
-    rig.kill()
+    rig.subscribe(path, rig.receiver)
+    with held_store(rig.stack):
+        task = rig.submit(path)
+        eventually(lambda: rig.metric("messages_in_hand") == 1, what="the reply is in hand")
+        rig.kill()
+    assert rows(rig.stack, task) == []
     return task
 
 
@@ -61,6 +85,35 @@ def killed_between_commit_and_ack(rig, path):
     task = rig.submit(path)
     assert cut.wait(10)
     rig.kill()
+    assert len(rows(rig.stack, task)) == 1
+    assert rig.receiver.of(path) == []
+    return task
+
+
+def killed_between_ack_and_claim(rig, path):
+    cut = rig.proxy.cut_at("basic.ack", UP, "after")
+    task = rig.submit(path)
+    assert cut.wait(10)
+    eventually(lambda: [row.owner for row in rows(rig.stack, task)] == [None], what="it waits for its moment")
+    rig.kill()
+    assert rig.receiver.of(path) == []
+    return task
+
+
+def killed_between_claim_and_send(rig, path):
+    """Its turn has not come: the one before it hangs."""
+    def is_queued():
+        due = [row.due_at for row in rows(rig.stack, task) if row.owner is not None]
+        return due and time.time() * 1000 > due[0] + 2 * FIRST_WAIT_MS and rig.metric("due_in_flight") == 2
+
+    rig.slow.behave(FIRST, hang, 200)
+    before = len(rig.slow.of(FIRST))
+    rig.submit(FIRST, rig.slow)
+    rig.slow.await_hooks(FIRST, before + 1)
+    task = rig.submit(path, rig.slow)
+    eventually(is_queued, what="it is claimed and waits")
+    rig.kill()
+    assert rig.slow.of(path) == []
     return task
 
 
@@ -71,68 +124,88 @@ def killed_while_it_sends(rig, path):
 
     rig.receiver.behave(path, die, 200)
     task = rig.submit(path)
-    eventually(lambda: not rig.stack.notifier.is_running(), what="the notifier is killed")
+    rig.await_death()
+    assert len(rig.receiver.of(path)) == 1
     return task
 
 
 def killed_between_answer_and_record(rig, path):
+    def delivered():
+        return rig.metric("deliveries_total", channel="webhook", outcome="delivered")
+
     def answer_and_kill(handler):
-        answer(200)(handler)
-        rig.kill()
+        before = delivered()
+        with held_store(rig.stack):
+            answer(200)(handler)
+            eventually(lambda: delivered() > before, what="the answer is heard")
+            rig.kill()
 
     rig.receiver.behave(path, answer_and_kill, 200)
     task = rig.submit(path)
-    eventually(lambda: not rig.stack.notifier.is_running(), what="the notifier is killed")
+    rig.await_death()
+    assert len(rig.receiver.of(path)) == 1
+    assert attempts(rig.stack, task) == []
     return task
 
 
 def killed_after_the_record(rig, path):
     task = rig.submit(path)
-    await_deliveries(rig.stack, task, delivered=1, timeout=LEASE_S + 30)
+    await_deliveries(rig.stack, task, delivered=1)
     rig.kill()
     return task
 
 
-STEPS = [killed_before_the_commit, killed_between_commit_and_ack, killed_while_it_sends, killed_between_answer_and_record,
-         killed_after_the_record]
+# With how often the message comes.
+STEPS = {
+    killed_before_the_commit: 1,
+    killed_between_commit_and_ack: 1,
+    killed_between_ack_and_claim: 1,
+    killed_between_claim_and_send: 1,
+    killed_while_it_sends: 2,
+    killed_between_answer_and_record: 2,
+    killed_after_the_record: 1,
+}
 TOLD = [SUBSCRIBED + step.__name__ for step in STEPS] + [SUBSCRIBED + "hook"]
 
 
-def ids_by_task(receiver):
+def ids_by_task(hooks):
     found = {}
-    for hook in list(receiver.hooks):
+    for hook in hooks:
         found.setdefault(json.loads(hook.body)["data"]["id"], []).append(hook.headers["webhook-id"])
     return found
 
 
 def check(rig, tasks):
+    """Returns the ids that came for each task."""
     for task in tasks:
         await_deliveries(rig.stack, task, delivered=1, timeout=LEASE_S + 30)
-    found = ids_by_task(rig.receiver)
+    found = ids_by_task(rig.hooks())
     assert set(found) == set(tasks)
     assert all(len(set(ids)) == 1 for ids in found.values())
     assert len({ids[0] for ids in found.values()}) == len(tasks)
-    assert all(is_signed(hook, rig.secrets.get(hook.path, SECRET)) for hook in list(rig.receiver.hooks))
+    assert all(is_signed(hook, rig.secrets.get(hook.path, SECRET)) for hook in rig.hooks())
+    return found
 
 
 def test_no_delivery_is_lost_at_whatever_step_the_notifier_dies(stack, vhost, broker_proxy):
-    with Receiver() as receiver:
-        rig = Rig(stack, vhost, broker_proxy, receiver)
-        tasks = []
+    with Receiver() as receiver, Receiver() as slow:
+        rig = Rig(stack, vhost, broker_proxy, receiver, slow)
+        wanted = {}
         for prefix in ("/", SUBSCRIBED):
-            for step in STEPS:
-                tasks.append(step(rig, prefix + step.__name__))
+            for step, count in STEPS.items():
+                task = step(rig, prefix + step.__name__)
                 rig.revive()
-        check(rig, tasks)
-        for prefix in ("/", SUBSCRIBED):
-            assert len(receiver.of(prefix + "killed_while_it_sends")) == 2
-            assert len(receiver.of(prefix + "killed_after_the_record")) == 1
+                wanted[task] = count
+                if step is killed_between_commit_and_ack:
+                    eventually(lambda: rig.metric("replies_total", effect="stale") == 1, what="the reply comes again")
+        found = check(rig, wanted)
+        assert {task: len(ids) for task, ids in found.items()} == wanted
 
 
 def test_no_delivery_is_lost_under_kills_at_random(stack, vhost, broker_proxy):
     dice = random.Random(11)
-    with Receiver() as receiver:
-        rig = Rig(stack, vhost, broker_proxy, receiver)
+    with Receiver() as receiver, Receiver() as slow:
+        rig = Rig(stack, vhost, broker_proxy, receiver, slow)
         tasks = []
         for _ in range(6):
             seen = len(receiver.hooks)

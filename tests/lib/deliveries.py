@@ -7,6 +7,8 @@ from lib.wait import eventually
 
 Attempt = collections.namedtuple("Attempt", "delivery number at took_ms status error response")
 
+Row = collections.namedtuple("Row", "owner due_at ready_at tries state")
+
 
 def _read(stack, statement, *values):
     database = sqlite3.connect(f"file:{stack.database}?mode=ro", uri=True, timeout=10)
@@ -21,6 +23,13 @@ def attempts(stack, task):
     rows = _read(stack, "SELECT a.row, number, at, took_ms, status, error, response FROM attempts a JOIN due d ON d.row = a.row "
                         "WHERE d.task_id = ? ORDER BY d.ordinal, number", uuid.UUID(task).bytes)
     return [Attempt(str(uuid.UUID(bytes=row[0])), *row[1:]) for row in rows]
+
+
+def rows(stack, task):
+    """The deliveries of a task as the due loop sees them; none before its outcome is committed."""
+    return [Row(*row) for row in _read(
+        stack, "SELECT owner, due_at, ready_at, tries, state FROM due WHERE task_id = ? AND channel <> 'task' "
+               "ORDER BY ordinal", uuid.UUID(task).bytes)]
 
 
 def of_endpoint(stack, endpoint):
