@@ -118,13 +118,17 @@ void fixture_expect_no_scans(void)
 	expects_no_scans = true;
 }
 
-/* Each index read the empty table once when it was made. There are a few keys of ids, and a line of meta, at most. */
+/*
+ * Each index read the empty table once when it was made, and version 2 of the schema read the endpoints. There are a few keys
+ * of ids, and a line of meta, at most.
+ */
 static void expect_no_scans(const struct fixture *f)
 {
 	assert_int_equal(postgres_server_ask(f->folder,
 				 "SELECT count(*) FROM pg_stat_user_tables WHERE schemaname = 'postback' "
 				 "AND relname NOT IN ('id_keys', 'meta') "
-				 "AND seq_scan > (SELECT count(*) FROM pg_index WHERE indrelid = relid)"),
+				 "AND seq_scan > (SELECT count(*) FROM pg_index WHERE indrelid = relid) + "
+				 "(relname = 'endpoints')::int"),
 		0);
 }
 
