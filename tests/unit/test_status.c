@@ -289,7 +289,39 @@ static void a_kept_request_becomes_a_submission_again(void **state)
 	assert_int_equal(s->max_attempts, 3);
 	assert_int_equal(s->timeout_ms, 500);
 	assert_int_equal(s->retry.cap_ms, 20);
+	assert_false(submission_is_later(s));
 	submission_free(s);
+}
+
+static void a_request_that_never_ran_waits_for_what_it_waited_for(void **state)
+{
+	struct request request = {.id = id_at(1000),
+		.task = slice_text("t"),
+		.payload = slice_text("{}"),
+		.content_type = slice_text("application/json"),
+		.created_at_ms = 1000,
+		.attempt = 1};
+	struct store_task task = {.waits_for = id_at(900)};
+	struct buf bytes;
+
+	buf_init(&bytes, 65536);
+	assert_int_equal(request_encode(&request, &bytes), 0);
+	task.request = buf_slice(&bytes);
+	for (int waits = STORE_WAITS_TASK; waits <= STORE_WAITS_BATCH; waits++) {
+		for (int wants = 0; wants < 2; wants++) {
+			struct submission *s = NULL;
+
+			task.waits = (enum store_wait)waits;
+			task.wants_previous = wants;
+			assert_int_equal(retry_read(&task, &s), 0);
+			assert_int_equal(s->wants_previous, wants);
+			assert_int_equal(submission_is_later(s), wants);
+			assert_int_equal(id_is_equal(&s->waits_for, &task.waits_for), wants);
+			assert_int_equal(s->waits_for_batch, wants && waits == STORE_WAITS_BATCH);
+			submission_free(s);
+		}
+	}
+	buf_done(&bytes);
 }
 
 int main(void)
@@ -306,6 +338,7 @@ int main(void)
 		cmocka_unit_test(a_key_file_is_hex_or_bytes),
 		cmocka_unit_test(an_answer_is_read_back_as_it_was_kept),
 		cmocka_unit_test(a_kept_request_becomes_a_submission_again),
+		cmocka_unit_test(a_request_that_never_ran_waits_for_what_it_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
