@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "runtime/log.h"
+
 enum { EXIT_CUT_SHORT = 1 };
 
 struct loop {
@@ -25,19 +27,25 @@ struct loop_mail {
 	void *arg;
 };
 
+static void cut_short(struct loop *l, const char *why)
+{
+	log_warn("cut_short", LOG_TEXT("why", why));
+	loop_exit(l, EXIT_CUT_SHORT);
+}
+
 static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
 
 	if (l->is_stopping)
-		loop_exit(l, EXIT_CUT_SHORT);
+		cut_short(l, "a second signal");
 	else
 		loop_stop(l);
 }
 
 static void on_drain_limit(evutil_socket_t fd, short what, void *arg)
 {
-	loop_exit(arg, EXIT_CUT_SHORT);
+	cut_short(arg, "its time limit");
 }
 
 static struct event *add_signal(struct loop *l, int number)

@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "runtime/clock.h"
 #include "service/command.h"
+#include "service/supervisor.h"
 #include "service/topology.h"
 
 enum {
@@ -57,6 +57,7 @@ struct host {
 	void *options;
 	void *self;
 	struct admin *admin;
+	struct supervisor *supervisor;
 	struct link publish, consume;
 	struct store *store;
 	void (*on_store_state)(bool is_up, const char *why, void *arg);
@@ -66,12 +67,12 @@ struct host {
 	bool was_ready;
 };
 
-static void tell_systemd(struct host *h)
+static void tell_supervisor(struct host *h)
 {
 	bool is_ready = health_is_ready(h->service.health);
 
 	if (is_ready && !h->was_ready) {
-		sd_notify(0, "READY=1");
+		supervisor_tell_ready();
 		log_info("ready", LOG_TEXT("instance", h->instance));
 	}
 	h->was_ready = is_ready;
@@ -80,7 +81,7 @@ static void tell_systemd(struct host *h)
 void service_health(struct service *s, const char *check, bool is_up, const char *why)
 {
 	health_set(s->health, check, is_up, why);
-	tell_systemd((struct host *)s);
+	tell_supervisor((struct host *)s);
 }
 
 /* ---- metrics ---- */
@@ -151,7 +152,7 @@ static void on_broker_state(enum broker_state state, const char *why, void *arg)
 	struct link *l = arg;
 
 	health_set(l->host->service.health, l->check, state == BROKER_UP, why);
-	tell_systemd(l->host);
+	tell_supervisor(l->host);
 }
 
 static int declare_shared(struct host *h, struct broker *b)
@@ -215,7 +216,7 @@ static void on_store_state(bool is_up, const char *why, void *arg)
 	health_set(h->service.health, "store", is_up, why);
 	if (h->on_store_state)
 		h->on_store_state(is_up, why, h->on_store_arg);
-	tell_systemd(h);
+	tell_supervisor(h);
 }
 
 int service_store_new(struct service *s, void (*on_state)(bool is_up, const char *why, void *arg), void *arg,
@@ -252,14 +253,14 @@ static void on_stop(void *arg)
 	struct host *h = arg;
 
 	log_info("stopping", LOG_TEXT("instance", h->instance));
-	sd_notify(0, "STOPPING=1");
+	supervisor_tell_stopping();
 	health_stop(h->service.health);
 	h->def->stop(h->self);
 }
 
 void service_ready_changed(struct service *s)
 {
-	tell_systemd((struct host *)s);
+	tell_supervisor((struct host *)s);
 }
 
 void service_stopped(struct service *s)
@@ -296,6 +297,8 @@ static int host_start(struct host *h)
 
 	if ((rc = loop_new(&s->loop)) < 0)
 		return rc;
+	if ((rc = supervisor_new(s->loop, &h->supervisor)) < 0)
+		return rc;
 	if ((rc = metrics_new(h->definitions, join_metrics(h->def, h->definitions), &s->metrics)) < 0)
 		return rc;
 	if ((rc = health_new(s->metrics, &s->health)) < 0)
@@ -328,6 +331,7 @@ static void host_free(struct host *h)
 	admin_free(h->admin);
 	health_free(h->service.health);
 	metrics_free(h->service.metrics);
+	supervisor_free(h->supervisor);
 	loop_free(h->service.loop);
 	free(h);
 }

@@ -74,7 +74,7 @@ int service_main(int argc, char **argv, const struct service_definition *def);
 /* health_set for a service's own checks, which count for what the supervisor is told, too. */
 void service_health(struct service *s, const char *check, bool is_up, const char *why);
 
-/* A health check of the service's own has changed: systemd is told when it has become ready by that. */
+/* A health check of the service's own has changed: the supervisor is told when it has become ready by that. */
 void service_ready_changed(struct service *s);
 
 /* All is drained: the loop ends and everything is freed in order. */

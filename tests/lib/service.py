@@ -96,6 +96,11 @@ class Service:
             raise AssertionError(f"{self.name} still ran {timeout} s after SIGTERM") from None
         assert code == 0, f"{self.name} ended with {code} after SIGTERM"
 
+    def await_end(self, timeout):
+        """Of one that was asked to end otherwise; its exit code."""
+        self._is_wanted = False
+        return self.process.wait(timeout)
+
     def restart(self):
         self.stop()
         self.start()

@@ -35,6 +35,13 @@ def test_every_service_has_help_and_a_version():
             assert (done.returncode, word in done.stdout) == (0, True), done.stdout + done.stderr
 
 
+def test_every_script_has_help_and_does_nothing_else_then():
+    scripts = [*(ROOT / "script").iterdir(), ROOT / "compose/secrets", ROOT / "compose/test", ROOT / ".ci/run"]
+    for script in scripts:
+        done = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        assert (done.returncode, done.stderr) == (0, "") and len(done.stdout) > 50, f"{script}: {done.stdout} {done.stderr}"
+
+
 def test_a_wrong_command_line_is_told_and_refused():
     for service in SERVICES:
         for arguments in (["--nonsense"], ["stray"], ["--config"]):
