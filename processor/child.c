@@ -158,6 +158,11 @@ bool child_is_sent(const struct child *c)
 	return to_send(c) == 0;
 }
 
+int64_t child_pid(const struct child *c)
+{
+	return c->pid;
+}
+
 void child_close_input(struct child *c)
 {
 	pipe_close(&c->input);

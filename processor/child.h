@@ -48,6 +48,8 @@ void child_send(struct child *c, struct slice head, struct slice body, bool is_l
 /* Everything went into the pipe, or the child closed it. */
 bool child_is_sent(const struct child *c);
 void child_close_input(struct child *c);
+/* Also inside its callbacks. */
+int64_t child_pid(const struct child *c);
 
 /* TERM to its group now and KILL after `grace_ms`. Again: nothing, but grace 0 kills at once. */
 void child_end(struct child *c, int64_t grace_ms);

@@ -35,7 +35,6 @@ struct seat {
 	struct frame_reader reader;
 	struct lines lines;
 	struct event *timer; /* the next start; when stopping, the TERM */
-	uint64_t number;     /* of its children, for the log */
 	unsigned deaths;     /* in a row, with no run finished */
 	bool is_dying;	     /* told to end or judged; gets no more work */
 	bool was_judged;
@@ -215,7 +214,7 @@ static void on_errors(struct slice bytes, void *arg)
 {
 	struct seat *s = arg;
 
-	lines_add(&s->lines, bytes, s->pool->options->task, (int64_t)s->number);
+	lines_add(&s->lines, bytes, s->pool->options->task, child_pid(s->child));
 }
 
 /* ---- children ---- */
@@ -244,14 +243,15 @@ static void on_end(const struct child_end *end, void *arg)
 	char message[160];
 
 	describe_death(end, message, sizeof message);
-	lines_finish(&s->lines, p->options->task, (int64_t)s->number);
+	lines_finish(&s->lines, p->options->task, child_pid(s->child));
 	if (!s->was_judged)
 		outcome = (struct outcome){.kind = OUTCOME_RETRY,
 			.error_type = slice_text("worker_died"),
 			.message = slice_text(message),
 			.status = end->code};
 	if (!p->is_stopping && !s->is_dying)
-		log_warn("worker_died", LOG_TEXT("task", p->options->task), LOG_TEXT("why", message));
+		log_warn("worker_died", LOG_TEXT("task", p->options->task),
+			LOG_INT("pid", child_pid(s->child)), LOG_TEXT("why", message));
 	if (!s->is_dying || s->was_judged)
 		s->deaths++;
 	s->child = NULL;
@@ -274,7 +274,6 @@ static int spawn(struct seat *s)
 		.path = p->path, .argv = p->argv, .environ = p->environment.vars, .cwd = p->options->cwd};
 
 	frame_reader_init(&s->reader, (size_t)p->options->output_limit + ENVELOPE_MAX);
-	s->number++;
 	return child_start(p->env.reaper, &spec, &events, s, &s->child);
 }
 

@@ -376,10 +376,12 @@ def test_a_worker_is_canceled_by_its_end(rig, worker):
 
 def test_what_workers_say_goes_to_the_log_bounded(rig, worker):
     r = rig([worker])
-    r.run("bad", b'print("hello \\"log\\"\\x1b[31m"); ' + GOOD)
-    eventually(lambda: 'text="hello \\"log\\"\\x1b[31m"' in r.stack.processor.log_text())
+    pid = r.run("bad", b'print("hello \\"log\\"\\x1b[31m"); ' + GOOD)["result"].decode()
+    eventually(lambda: f'pid={pid} text="hello \\"log\\"\\x1b[31m"' in r.stack.processor.log_text())
     r.run("bad", b'print("line\\n" * 100000); ' + GOOD)
     assert r.stack.processor.log_text().count("event=handler_says") < 200
+    r.run("bad", b"os._exit(3)")
+    assert f"event=worker_died task=bad pid={pid} " in r.stack.processor.log_text()
 
 
 def test_workers_leave_with_the_processor(rig, worker):
