@@ -448,10 +448,20 @@ static void on_claimed(struct idempotency *claim, const struct id *id, bool is_r
 	start_lane(s, is_resumed);
 }
 
+/* The first that says how long; preferences may stand in several lines. */
+static int wanted_wait_s(const struct call *call)
+{
+	struct slice preferences;
+	int wait_s = 0;
+
+	for (size_t at = 0; wait_s == 0 && head_next_field(call_head(call), "Prefer", &at, &preferences);)
+		wait_s = prefer_wait_s(preferences);
+	return wait_s;
+}
+
 int64_t submit_lease_ms(const struct gateway *g, const struct call *call)
 {
-	return g->options->limits.publish_timeout_ms +
-	       (int64_t)prefer_wait_s(call_header(call, "Prefer")) * 1000;
+	return g->options->limits.publish_timeout_ms + (int64_t)wanted_wait_s(call) * 1000;
 }
 
 static int64_t lease_ms(const struct submit *s)
@@ -469,17 +479,6 @@ static const char *impossible_with_sync(const struct submission *s)
 	if (s->deliver.len)
 		return "nothing is delivered with mode=sync: use Prefer: wait";
 	return NULL;
-}
-
-/* The first that says how long; preferences may stand in several lines. */
-static int wanted_wait_s(const struct call *call)
-{
-	struct slice preferences;
-	int wait_s = 0;
-
-	for (size_t at = 0; wait_s == 0 && head_next_field(call_head(call), "Prefer", &at, &preferences);)
-		wait_s = prefer_wait_s(preferences);
-	return wait_s;
 }
 
 static struct submit *submit_new(
