@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "notifier/leap.h"
 #include "notifier/metrics.h"
 #include "runtime/clock.h"
 
@@ -12,6 +13,7 @@ struct sweep {
 	struct service *service;
 	struct store *store;
 	struct event *timer;
+	struct leap leap;
 	bool is_up, is_sweeping;
 };
 
@@ -41,13 +43,29 @@ static void on_swept(int rc, const struct store_sweep *swept, void *arg)
 	timer_arm(w->timer, swept->has_more ? MORE_MS : pause_ms(w));
 }
 
+/* Dead tasks and dropped results do not come back when a clock is set right. */
+static bool may_believe_clock(struct sweep *w)
+{
+	bool was_leapt = w->leap.has_leapt;
+	int64_t wait_ms = leap_wait_ms(&w->leap, clock_wall_ms(), clock_mono_ms());
+
+	if (w->leap.has_leapt && !was_leapt)
+		log_warn("clock_leapt", LOG_INT("by_s", (w->leap.leapt_to_ms - w->leap.ahead_ms) / 1000),
+			LOG_INT("wait_s", wait_ms / 1000),
+			LOG_TEXT("why",
+				"nothing is expired or removed meanwhile: set the clock right, or restart the "
+				"notifier if it is"));
+	return wait_ms == 0;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct sweep *w = arg;
 
 	if (!w->is_up || w->is_sweeping)
 		return;
-	w->is_sweeping = store_sweep(w->store, clock_wall_ms(), ROWS_MAX, on_swept, w) == 0;
+	w->is_sweeping =
+		may_believe_clock(w) && store_sweep(w->store, clock_wall_ms(), ROWS_MAX, on_swept, w) == 0;
 	if (!w->is_sweeping)
 		timer_arm(w->timer, pause_ms(w));
 }

@@ -1,5 +1,6 @@
 /*
  * The sweep: now and then lets the store drop what has outlived its lifetime, a small transaction at a time.
+ * While the wall clock has just leapt ahead it waits, see leap.h.
  */
 #ifndef NOTIFIER_SWEEP_H
 #define NOTIFIER_SWEEP_H
