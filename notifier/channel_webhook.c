@@ -9,7 +9,6 @@
 #include "notifier/hosts.h"
 #include "notifier/message.h"
 #include "notifier/metrics.h"
-#include "proto/json.h"
 #include "runtime/address.h"
 #include "runtime/clock.h"
 #include "runtime/http_client.h"
@@ -258,25 +257,20 @@ static const struct signature_keys *keys_of(const struct webhook_channel *c, str
 /* The member "url" of the target, and its origin. 0, -EINVAL with *why, -ENOMEM. */
 static int read_url(struct slice target, char url[URL_MAX + 1], struct buf *origin, const char **why)
 {
-	struct json_member m = {0};
 	struct buf text;
-	int rc = -EINVAL;
+	int rc;
 
-	*why = "its target has no URL";
-	buf_init(&text, URL_MAX + 1);
-	while (json_next_member(target, &m)) {
-		if (!json_key_is(m.key, "url") || json_type_of(m.value) != JSON_STRING)
-			continue;
-		rc = json_decode_string(m.value, &text) == -ENOMEM
-			     ? -ENOMEM
-			     : url_check_origin(buf_slice(&text), origin, why);
-	}
+	buf_init(&text, URL_MAX);
+	rc = attempt_target_text(target, "url", &text);
+	*why = rc == -EMSGSIZE ? "its URL is longer than 2048 bytes" : "its target has no URL";
+	if (rc == 0)
+		rc = url_check_origin(buf_slice(&text), origin, why);
 	if (rc == 0) {
 		memcpy(url, text.data, text.len);
 		url[text.len] = '\0';
 	}
 	buf_done(&text);
-	return rc;
+	return rc == -ENOMEM ? rc : rc < 0 ? -EINVAL : 0;
 }
 
 static int add_secret(struct signature_keys *keys, struct slice secret)
