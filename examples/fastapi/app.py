@@ -1,6 +1,6 @@
 """An application as FastAPI's tutorials write it. It knows nothing of Postback.
 
-    uvicorn app:app --port 8000
+    python3 -m uvicorn app:app --port 8000
 """
 import os
 import time

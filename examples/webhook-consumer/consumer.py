@@ -7,8 +7,10 @@ What was taken is kept in consumer.db in the current folder.
 """
 import base64, contextlib, hashlib, hmac, http.server, json, os, sqlite3, sys, time
 
-SECRETS = [base64.b64decode(secret.removeprefix("whsec_")) for secret in os.environ["WEBHOOK_SECRETS"].split()]
+SECRETS = [base64.b64decode(secret.removeprefix("whsec_")) for secret in os.environ.get("WEBHOOK_SECRETS", "").split()]
 HOST, _, PORT = (sys.argv[1] if len(sys.argv) > 1 else "9000").rpartition(":")
+if not SECRETS or not PORT.isdigit():
+    sys.exit(__doc__)
 TOLERANCE_S, KEEP_S, BODY_MAX = 300, 7 * 24 * 3600, 32 << 20
 
 
@@ -42,7 +44,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         message_id, *rest = (self.headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
         if not verify(message_id, *rest, body):
-            return self.send_error(401)
+            return self.send_error(401, "The signature fits none of WEBHOOK_SECRETS, or is not of now")
         take(message_id, json.loads(body))
         self.send_response(204)
         self.end_headers()
