@@ -291,7 +291,7 @@ static enum visit_turn enter(struct hosts *t, struct visit *v, int64_t now_ms, i
 	}
 	if (breaker_is_open(&h->breaker) || !may_queue(t, h)) {
 		*wait_ms = put_off_ms(t, h, now_ms);
-		return VISIT_BUSY;
+		return breaker_is_open(&h->breaker) ? VISIT_CLOSED : VISIT_BUSY;
 	}
 	v->since_ms = now_ms;
 	push(t, h, v);

@@ -176,6 +176,30 @@ static void a_silent_host_is_closed_and_what_queued_is_told(void **state)
 	assert_int_equal(hosts_bytes(w->hosts), 1);
 }
 
+/* Those that took the place of the ones that failed do not make it a host that is merely busy. */
+static void a_silent_host_is_closed_while_calls_to_it_hang(void **state)
+{
+	struct world *w = *state;
+	enum visit_turn turn;
+
+	for (int i = 0; i < 10; i++)
+		enter(w, "a");
+	w->now_ms += 2000;
+	for (int i = 0; i < 4; i++) {
+		leave(w, &w->visits[i], RESPONSE_HOST_FAILED);
+		while (next(w, &turn))
+			;
+	}
+	assert_int_equal(hosts_open_circuits(w->hosts), 1);
+	assert_int_equal(hosts_queued(w->hosts), 0);
+	assert_int_equal(enter(w, "a"), VISIT_CLOSED);
+	w->now_ms += 1000;
+	assert_int_equal(enter(w, "a"), VISIT_GO);
+	assert_int_equal(enter(w, "a"), VISIT_CLOSED);
+	assert_true(w->wait_ms > 0);
+	assert_int_equal(enter(w, "a"), VISIT_CLOSED);
+}
+
 static void one_probe_decides(void **state)
 {
 	struct world *w = *state;
@@ -302,6 +326,7 @@ int main(void)
 		TEST(one_host_never_queues_more_than_a_part),
 		TEST(those_put_off_come_back_one_after_the_other),
 		TEST(a_silent_host_is_closed_and_what_queued_is_told),
+		TEST(a_silent_host_is_closed_while_calls_to_it_hang),
 		TEST(one_probe_decides),
 		TEST(what_queues_for_too_long_is_put_off),
 		TEST(queues_take_turns),
