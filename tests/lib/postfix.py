@@ -93,6 +93,12 @@ def _run(*args, **options):
     assert done.returncode == 0, f"{args[0]}: {done.stderr.decode(errors='replace')}"
 
 
+def _parsed(source):
+    mail = email.message_from_bytes(source, policy=email.policy.default)
+    mail.source = source
+    return mail
+
+
 class Postfix:
     """`with Postfix(mailboxes=("ann", "bob")) as postfix`: takes mail for them at example.com, refuses everybody else.
     `access`: what else is answered to whom, {"late@example.com": "450 4.2.0 later"}."""
@@ -137,10 +143,10 @@ class Postfix:
             self.process.wait(20)
 
     def mails(self, mailbox):
-        """What arrived there, parsed, oldest first."""
+        """What arrived there, parsed, oldest first; `source` has the bytes."""
         new = self.folder / "mail" / mailbox / "new"
         files = sorted(new.iterdir(), key=lambda file: file.stat().st_mtime_ns) if new.exists() else []
-        return [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in files]
+        return [_parsed(file.read_bytes()) for file in files]
 
     def await_mails(self, mailbox, count=1, subject=None, timeout=20):
         """The mails there, of a subject if one is given, when there are so many."""

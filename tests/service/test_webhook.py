@@ -445,6 +445,15 @@ def private(broker, tmp_path_factory):
             broker.vhost_delete(vhost)
 
 
+def test_a_proxy_of_the_environment_is_not_used(stack, receiver):
+    with Receiver() as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        stack.start(options(), env={"http_proxy": url, "all_proxy": url, "ALL_PROXY": url, "NO_PROXY": ""})
+        task = stack.client.submit("echo", 1, deliver={"webhook": receiver.url("/direct")})
+        await_deliveries(stack, task, delivered=1)
+        assert len(receiver.of("/direct")) == 1 and proxy.hooks == []
+
+
 def test_a_configured_proxy_is_used(stack):
     with Receiver() as proxy:
         stack.start(options(allow=[], proxy=f"http://127.0.0.1:{proxy.port}"), env={"NO_PROXY": "*"})
