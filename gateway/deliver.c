@@ -265,7 +265,7 @@ int deliver_read(struct slice value, const char *field, struct buf *out, struct 
 		struct fault_place at = fault_member(field, m.key);
 
 		if (!r.channel)
-			return refuse(fault, at.field, "unknown channel");
+			return refuse(fault, at.field, DELIVER_NO_CHANNEL);
 		if (json_type_of(m.value) != JSON_NULL)
 			rc = read_channel(&r, m.value, at.field);
 	}
@@ -280,7 +280,7 @@ int deliver_add(
 	uint8_t number[E164_TEXT_MAX];
 
 	if (!r.channel)
-		return refuse(fault, field, "unknown channel");
+		return refuse(fault, field, DELIVER_NO_CHANNEL);
 	if (r.channel->begins_with_plus && address.len > 0 && address.len <= sizeof number &&
 		address.data[0] == ' ') {
 		memcpy(number, address.data, address.len);

@@ -23,6 +23,8 @@ int deliver_read(struct slice value, const char *field, struct buf *out, struct 
 
 /* True for the name of a channel. */
 bool deliver_is_channel(struct slice name);
+/* What is said of any other name. */
+#define DELIVER_NO_CHANNEL "must be \"webhook\", \"email\" or \"sms\""
 /* One receiver by its channel and its address alone, added to the list in `out`. As deliver_read. */
 int deliver_add(
 	struct slice channel, struct slice address, const char *field, struct buf *out, struct fault *fault);

@@ -56,7 +56,7 @@ static int set_until(struct store_replay *r, struct slice value, struct fault *f
 static int set_channel(struct store_replay *r, struct slice value, struct fault *fault)
 {
 	r->channel = value;
-	return deliver_is_channel(value) ? 0 : refuse(fault, "channel", "not a channel");
+	return deliver_is_channel(value) ? 0 : refuse(fault, "channel", DELIVER_NO_CHANNEL);
 }
 
 static int set_endpoint(struct store_replay *r, struct slice value, struct fault *fault)

@@ -27,15 +27,15 @@ static const struct metric_definition metrics[] = {
 	METRIC(NOTIFIER_TASKS) = {"postback_tasks_total", METRIC_COUNTER, {"status"},
 		"Tasks that ended, by their terminal status."},
 	METRIC(NOTIFIER_DUE) = {"postback_notifier_due_total", METRIC_COUNTER, {"channel", "outcome"},
-		"Rows that became due, by what became of the try."},
+		"Rows that became due, by what became of the try: done, again, later or dead."},
 	METRIC(NOTIFIER_DUE_IN_FLIGHT) = {"postback_notifier_due_in_flight", METRIC_GAUGE, {NULL},
 		"Due rows claimed and not ended."},
 	METRIC(NOTIFIER_SWEPT) = {"postback_notifier_swept_total", METRIC_COUNTER, {"what"},
 		"Rows whose lifetime passed: expired results, forgotten tombstones, unfinished tasks that died."},
 	METRIC(NOTIFIER_DELIVERIES) = {"postback_notifier_deliveries_total", METRIC_COUNTER,
 		{"channel", "outcome"},
-		"Attempts at deliveries; failed ones are tried again, put_off ones were not made (host busy or its "
-		"circuit open, tenant over its rate)."},
+		"Attempts at deliveries by webhook, email and sms: delivered; failed, to be tried again; dead, given up; "
+		"put_off, not made (host busy or its circuit open, tenant over its rate)."},
 	METRIC(NOTIFIER_ATTEMPT_SECONDS) = {"postback_notifier_attempt_seconds", METRIC_HISTOGRAM,
 		{"channel"}, "How long an attempt at a delivery took."},
 	METRIC(NOTIFIER_OPEN_CIRCUITS) = {"postback_notifier_open_circuits", METRIC_GAUGE, {NULL},

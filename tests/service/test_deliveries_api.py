@@ -1,4 +1,5 @@
 """Deliveries: what became of each, attempt by attempt, and how they are sent again."""
+import datetime
 import hashlib
 import json
 
@@ -217,6 +218,19 @@ def test_a_replay_leaves_alone_what_it_does_not_mean(acme, receiver, query):
     told = dead_one(acme, receiver, "/left")
     assert acme.post(f"/v1/deliveries/retry?status=dead&{query}").json() == {"retried": 0, "has_more": False}
     assert await_status(acme, told["task_id"], "dead")["attempts_made"] == 3
+
+
+def test_what_dies_anew_does_not_come_round_again(acme, receiver):
+    def now():
+        return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    began = now()
+    told = dead_one(acme, receiver, "/anew")
+    query = {"status": "dead", "since": began, "until": now()}
+    assert acme.post("/v1/deliveries/retry", params=query).json() == {"retried": 1, "has_more": False}
+    eventually(lambda: deliveries(acme, told["task_id"])[0]["attempts_made"] == 6, what="it has died anew")
+    await_status(acme, told["task_id"], "dead")
+    assert acme.post("/v1/deliveries/retry", params=query).json() == {"retried": 0, "has_more": False}
 
 
 @pytest.mark.parametrize("query, field", [

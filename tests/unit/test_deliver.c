@@ -53,6 +53,21 @@ static void an_email_may_have_many_receivers_and_a_template(void **state)
 		"{\"channel\":\"email\",\"target\":{\"to\":\"c@d\"}}]");
 }
 
+static void a_wrong_channel_is_told_with_those_that_there_are(void **state)
+{
+	static const char *const channels[] = {"webhook", "email", "sms"};
+	struct fault fault;
+	struct buf out;
+
+	assert_int_equal(read_list("{\"pigeon\":\"coop 7\"}", &out, &fault), -EINVAL);
+	assert_string_equal(fault.field, "/deliver/pigeon");
+	for (size_t i = 0; i < sizeof channels / sizeof *channels; i++) {
+		assert_true(deliver_is_channel(slice_text(channels[i])));
+		assert_non_null(strstr(fault.detail, channels[i]));
+	}
+	buf_done(&out);
+}
+
 static void what_is_wrong_is_told_with_its_place(void **state)
 {
 	static const struct {
@@ -187,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_form_becomes_a_list),
 		cmocka_unit_test(an_email_may_have_many_receivers_and_a_template),
+		cmocka_unit_test(a_wrong_channel_is_told_with_those_that_there_are),
 		cmocka_unit_test(what_is_wrong_is_told_with_its_place),
 		cmocka_unit_test(receivers_are_bounded_in_number_and_size),
 		cmocka_unit_test(one_receiver_is_added_to_the_list),
