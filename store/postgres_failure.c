@@ -58,6 +58,8 @@ static const struct {
 	{"certificate",
 		"correct ?sslmode=, ?sslcert= and ?sslkey= in store.url, or the server's certificate"},
 	{"private key", "correct ?sslkey= in store.url, or the file: only this user may read it"},
+	{"closed unexpectedly", "the server stopped, or the line to it broke; it is tried again by itself"},
+	{"SSL SYSCALL", "the server stopped, or the line to it broke; it is tried again by itself"},
 	{"does not support SSL", "switch TLS on at the server (ssl = on), or correct ?sslmode= in store.url"},
 	{"SSL", "correct ?sslmode= in store.url, or the server's certificate"},
 	{"invalid ", "correct this parameter in store.url"},

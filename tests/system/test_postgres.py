@@ -200,6 +200,15 @@ def test_the_server_is_verified_and_nothing_goes_to_it_in_the_clear(stack, guard
     assert sessions and set(sessions) == {"t"}
 
 
+def test_a_server_that_goes_is_not_taken_for_a_wrong_certificate(stack, guarded, authority):
+    url = by_tls(guarded.database(), sslmode="verify-full", sslrootcert=authority.file)
+    stack.start({"store": {"url": url}}, only=("notifier",))
+    guarded.restart()
+    eventually(lambda: stack.notifier.log_text().count("event=store_up") == 2, timeout=30, what="the store is there again")
+    for line in stack.notifier.log_text().splitlines():
+        assert "event=store_down" not in line or "it is tried again by itself" in line
+
+
 def told_of_the_store(stack, url):
     """What the notifier says of a store that it cannot use."""
     stack.start({"store": {"url": url}}, only=("notifier",), ready=False)

@@ -72,6 +72,12 @@ static void every_explanation_is_one_line_with_what_to_do(void **state)
 	assert_string_equal(why,
 		"place: connection failed: Is the server running?: start the server, or correct host "
 		"and port in store.url; it is tried again by itself");
+	postgres_explain(why, "place", "", "SSL connection has been closed unexpectedly\n");
+	assert_string_equal(why,
+		"place: SSL connection has been closed unexpectedly: the server stopped, or the line to it broke; "
+		"it is tried again by itself");
+	postgres_explain(why, "place", "", "SSL SYSCALL error: EOF detected\n");
+	assert_null(strstr(why, "sslmode"));
 	memset(whole, 'x', sizeof whole - 1);
 	whole[sizeof whole - 1] = '\0';
 	postgres_explain(why, "place", "42501", whole);
