@@ -41,7 +41,8 @@ static const struct metric_definition metrics[] = {
 	METRIC(NOTIFIER_OPEN_CIRCUITS) = {"postback_notifier_open_circuits", METRIC_GAUGE, {NULL},
 		"Hosts that do not answer and are not called for a while."},
 	METRIC(NOTIFIER_ENDPOINTS_DISABLED) = {"postback_notifier_endpoints_disabled_total", METRIC_COUNTER,
-		{NULL}, "Registered endpoints disabled because they only failed, or said that they are gone."},
+		{NULL},
+		"Registered endpoints disabled because they only failed, or said that they are gone."},
 };
 
 struct notifier {

@@ -301,9 +301,10 @@ struct store_endpoint {
 	struct slice description; /* unset: none */
 	/* Names, or beginnings of names and a '*', separated by commas; empty: every task (store/endpoint.h). */
 	struct slice tasks;
-	uint32_t outcomes;	 /* 1 << enum task_state, each; 0: every terminal one */
-	struct slice secret;	 /* "whsec_…" */
-	struct slice old_secrets; /* sign, too, each until its moment (store/endpoint.h); unset or empty: none */
+	uint32_t outcomes;   /* 1 << enum task_state, each; 0: every terminal one */
+	struct slice secret; /* "whsec_…" */
+	struct slice
+		old_secrets; /* sign, too, each until its moment (store/endpoint.h); unset or empty: none */
 	int64_t created_at_ms, updated_at_ms;
 	bool is_enabled;
 	int64_t disabled_at_ms;	      /* 0: it is enabled */
@@ -313,8 +314,8 @@ struct store_endpoint {
 
 enum store_endpoint_outcome {
 	STORE_ENDPOINT_DONE,
-	STORE_ENDPOINT_ABSENT,	 /* no such endpoint of this tenant */
-	STORE_ENDPOINT_TOO_MANY, /* the tenant has STORE_ENDPOINTS_MAX */
+	STORE_ENDPOINT_ABSENT,		 /* no such endpoint of this tenant */
+	STORE_ENDPOINT_TOO_MANY,	 /* the tenant has STORE_ENDPOINTS_MAX */
 	STORE_ENDPOINT_TOO_MANY_SECRETS, /* STORE_ENDPOINT_OLD_SECRETS_MAX before the present one are valid still */
 };
 /* `endpoints`: what was asked for, or as it is now; none when absent, refused or removed. */
@@ -363,13 +364,13 @@ int store_endpoint_remove(
 struct store_due {
 	struct id row; /* of this delivery; for channel "task" unique by task and attempt */
 	struct id task_id;
-	struct slice channel;	 /* "task", "webhook", "email", "sms" */
-	struct slice target;	 /* JSON object text; unset for "task" */
-	uint32_t attempt;	 /* channel task: attempt to publish; else tries made before */
-	int64_t due_at_ms;	 /* when it was to be done at first, however often it was put off since */
-	struct store_task task;	 /* as it is now; for "task" with request; others with a JSON result */
-	struct id endpoint;	 /* the registered one that it is for, whose URL the target has; zero: none */
-	struct slice secret;	 /* of the endpoint, as it is now */
+	struct slice channel;	/* "task", "webhook", "email", "sms" */
+	struct slice target;	/* JSON object text; unset for "task" */
+	uint32_t attempt;	/* channel task: attempt to publish; else tries made before */
+	int64_t due_at_ms;	/* when it was to be done at first, however often it was put off since */
+	struct store_task task; /* as it is now; for "task" with request; others with a JSON result */
+	struct id endpoint;	/* the registered one that it is for, whose URL the target has; zero: none */
+	struct slice secret;	/* of the endpoint, as it is now */
 	struct slice old_secrets; /* those before it, as in struct store_endpoint */
 	bool wants_previous;
 	struct store_task
