@@ -158,7 +158,7 @@ class Island:
         self._listener.listen()
         threading.Thread(target=self._serve_broker, daemon=True).start()
         resolv_conf = self.stack.folder / "resolv.conf"
-        resolv_conf.write_text("nameserver 127.0.0.1\noptions timeout:2 attempts:1\n", encoding="ascii")
+        resolv_conf.write_text("nameserver 127.0.0.1\noptions timeout:8 attempts:1\n", encoding="ascii")
         setup = {"resolv_conf": str(resolv_conf), "broker_port": self.broker_port, "broker_socket": path, "log": str(self.log),
                  "command": [str(BIN / "postback-notifier"), "--config", str(self.stack.config_file)]}
         as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
