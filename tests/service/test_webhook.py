@@ -205,6 +205,19 @@ def test_after_the_last_attempt_it_is_dead(api, receiver, status):
     assert receiver.of("/followed") == []
 
 
+def test_the_waits_vary_so_that_not_all_come_back_at_once(stack):
+    stack.start(options(schedule=["0s", "1s"]))
+    with Receiver() as receiver:
+        receiver.behave("/hook", 500)
+        task = stack.client.submit("echo", 1, deliver={"webhook": [receiver.url()] * 30})
+        made = await_deliveries(stack, task, dead=30)
+    first = {a.delivery: a.at for a in made if a.number == 1}
+    waits = [a.at - a.took_ms - first[a.delivery] for a in made if a.number == 2]
+    # From 800 to 1200, and a little for each look at what is due.
+    assert min(waits) >= 790
+    assert max(waits) - min(waits) > 120
+
+
 def test_gone_is_gone(api, receiver):
     receiver.behave("/gone", 410)
     task = api.client.submit("echo", 1, deliver={"webhook": receiver.url("/gone")})
