@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import http.server
 import socketserver
+import ssl
 import struct
 import socket
 import threading
@@ -33,11 +34,13 @@ def is_signed(hook, secret):
 class Receiver:
     """`with Receiver() as receiver`: answers 200 to everything unless a path behaves otherwise:
     receiver.behave("/x", 500), …("/x", answer(429, {"Retry-After": "2"})), or a function of the request handler, or a
-    list of those, one for each call, the last for all further ones."""
+    list of those, one for each call, the last for all further ones. With a `certificate`, an Authority that has issued
+    one, by https."""
 
-    def __init__(self, port=None, host="127.0.0.1"):
+    def __init__(self, port=None, host="127.0.0.1", certificate=None):
         self.port = port or free_port()
         self.host = host
+        self.certificate = certificate
         self.hooks = []
         self._behaviours = {}
         self._lock = threading.Lock()
@@ -56,6 +59,10 @@ class Receiver:
         self._released.clear()
         self._server = _Server((self.host, self.port), _Handler)
         self._server.receiver = self
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate.folder / "server.pem", self.certificate.folder / "server.key")
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self):
@@ -67,7 +74,7 @@ class Receiver:
             self._server = None
 
     def url(self, path="/hook", host=None):
-        return f"http://{host or self.host}:{self.port}{path}"
+        return f"{'https' if self.certificate else 'http'}://{host or self.host}:{self.port}{path}"
 
     def behave(self, path, *behaviours):
         self._behaviours[path] = collections.deque(behaviours)
