@@ -268,6 +268,14 @@ def test_an_http_provider_gets_json_with_every_value_escaped(api, receiver):
     assert hook.headers["x-task"] == f"echo/{task}"
 
 
+def test_an_http_provider_is_given_the_same_key_with_every_attempt(api, receiver):
+    receiver.behave("/key", 500, 503, 200)
+    use(api, provider="http", url=receiver.url("/key"), headers=["Idempotency-Key: {delivery}"])
+    made = await_deliveries(api, send(api, new_number(), "x"), delivered=1)
+    assert [a.number for a in made] == [1, 2, 3]
+    assert {hook.headers["idempotency-key"] for hook in receiver.of("/key")} == {made[0].delivery}
+
+
 def test_an_http_provider_may_want_a_form(api, receiver):
     to, text = new_number(), "a=b&c d+e%f 世界"
     use(api, provider="http", url=receiver.url("/form"), body="to={to}&text={text}&from={from}", body_format="form",
