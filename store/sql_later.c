@@ -137,8 +137,8 @@ static int hold_awaited(struct sql *s, const struct store_later *tasks, size_t l
 /* Held, so that it stays there until this is written. */
 static int is_awaited_gone(struct sql *s, struct arena *a, const struct store_later *t, bool *out)
 {
-	struct store_task previous;
-	bool found, is_complete;
+	struct store_task previous = {0};
+	bool found = false, is_complete;
 	int rc;
 
 	if (t->waits == STORE_WAITS_BATCH) {
