@@ -167,11 +167,13 @@ static int check_chain(const struct route_options *r, char *why, size_t why_len)
 {
 	const struct route_step *steps = r->tasks.items;
 
-	if (r->tasks.len > 0 && r->mode == ROUTE_SYNC)
+	if (!steps || r->tasks.len == 0)
+		return 0;
+	if (r->mode == ROUTE_SYNC)
 		return refuse(why, why_len, "a chain of tasks cannot be sync: use mode async, or one task");
 	if (r->tasks.len > 16)
 		return refuse(why, why_len, "a chain has at most 16 tasks");
-	if (r->tasks.len > 0 && is_given(steps[r->tasks.len - 1].when))
+	if (is_given(steps[r->tasks.len - 1].when))
 		return refuse(
 			why, why_len, "the last task of a chain cannot have when: its id is the answer's");
 	return 0;
