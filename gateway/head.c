@@ -31,10 +31,9 @@ static enum head_status bad(struct head *h, const char *why)
 
 /* ---- character classes ---- */
 
-static bool is_token(struct slice s)
+/* Of letters, digits and these. */
+static bool is_made_of(struct slice s, const char *others)
 {
-	static const char others[] = "!#$%&'*+-.^_`|~";
-
 	for (size_t i = 0; i < s.len; i++) {
 		uint8_t c = s.data[i];
 
@@ -42,7 +41,12 @@ static bool is_token(struct slice s)
 			    (c != 0 && strchr(others, c))))
 			return false;
 	}
-	return s.len > 0;
+	return true;
+}
+
+static bool is_token(struct slice s)
+{
+	return s.len > 0 && is_made_of(s, "!#$%&'*+-.^_`|~");
 }
 
 static bool is_text(uint8_t c)
@@ -97,16 +101,7 @@ static enum head_status take_method(struct head *h, struct slice name)
 /* No user, no path: what others would read in there is not to be guessed. */
 static bool is_host(struct slice s)
 {
-	static const char others[] = "-._~:[]%!$&'()*+,;=";
-
-	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = s.data[i];
-
-		if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-			    (c != 0 && strchr(others, c))))
-			return false;
-	}
-	return true;
+	return is_made_of(s, "-._~:[]%!$&'()*+,;=");
 }
 
 /* Leaves of "http://host:port/path?query" what begins with the path; unset: not of that form. */
