@@ -35,11 +35,6 @@ void answer_problem(struct answer *a, enum problem problem, const char *field, c
 		problem, field && *field ? field : NULL, members, detail, call_request_id(call), &a->body);
 }
 
-void answer_fault(struct answer *a, const struct fault *fault, const struct call *call)
-{
-	answer_problem(a, fault->problem, fault->field, NULL, fault->detail, call);
-}
-
 void answer_foreign(struct answer *a, int status, struct slice content_type, struct slice body)
 {
 	buf_reset(&a->body);

@@ -31,7 +31,6 @@ void answer_done(struct answer *a);
 /* A problem document; `field`, `members` as call_problem_with. Retry-After: 1 with 503. */
 void answer_problem(struct answer *a, enum problem problem, const char *field, const char *members,
 	const char *detail, const struct call *call);
-void answer_fault(struct answer *a, const struct fault *fault, const struct call *call);
 /* A handler's bytes in its content type. Copies. */
 void answer_foreign(struct answer *a, int status, struct slice content_type, struct slice body);
 

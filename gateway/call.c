@@ -79,7 +79,6 @@ int call_new(const struct call_server *server, struct conn *conn, struct call **
 	c->head = conn_take_head(conn);
 	c->body = conn_take_body(conn);
 	c->charge = conn_take_charge(conn);
-	c->started_ms = clock_mono_ms();
 	c->started_us = clock_mono_us();
 	name_request(c);
 	split_target(c);
@@ -273,11 +272,6 @@ struct share *call_share(const struct call *c)
 const char *call_request_id(const struct call *c)
 {
 	return c->request_id;
-}
-
-int64_t call_started_ms(const struct call *c)
-{
-	return c->started_ms;
 }
 
 void call_on_gone(struct call *c, void (*cb)(struct call *c, void *arg), void *arg)

@@ -64,7 +64,6 @@ struct slice call_tenant(const struct call *c);
 struct share *call_share(const struct call *c);
 /* X-Request-Id of this call: the client's own when it is sane, else a new one. */
 const char *call_request_id(const struct call *c);
-int64_t call_started_ms(const struct call *c); /* monotonic */
 
 /* ---- the answer ---- */
 

@@ -42,7 +42,7 @@ struct call {
 	bool is_waiting;
 	int problem;   /* that it was answered with; -1: none */
 	size_t charge; /* of the byte budget, for head and body */
-	int64_t started_ms, started_us;
+	int64_t started_us;
 	void (*on_gone)(struct call *c, void *arg);
 	void *on_gone_arg;
 	char request_id[REQUEST_ID_MAX_LEN + 1];

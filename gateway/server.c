@@ -552,11 +552,6 @@ int server_start(struct server *s)
 	return rc;
 }
 
-const char *server_address(const struct server *s)
-{
-	return guard_address(s->guard);
-}
-
 void server_stop(struct server *s, server_drained_cb *on_drained, void *arg)
 {
 	guard_stop(s->guard, on_drained, arg);

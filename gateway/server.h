@@ -39,8 +39,6 @@ int server_new(const struct server_config *config, struct server **out);
 int server_add(struct server *s, const struct endpoint *e, void *arg);
 /* Listens and accepts. 0 or the error of bind and listen, logged. */
 int server_start(struct server *s);
-/* "127.0.0.1:43211", with the port that a listen on port 0 got. Borrows: the server's. */
-const char *server_address(const struct server *s);
 
 /*
  * Stops listening and closes idle connections; calls in flight are still answered, each as its connection's last.

@@ -95,22 +95,8 @@ void json_out_close(struct buf *out, char bracket)
 	buf_append_byte(out, (uint8_t)bracket);
 }
 
-void json_out_item_id(struct buf *out, const struct id *id)
-{
-	char text[ID_TEXT_LEN + 1];
-
-	id_format(id, text);
-	json_out_item_text(out, slice_text(text));
-}
-
 void json_out_item_text(struct buf *out, struct slice text)
 {
 	comma(out);
 	json_append_string(out, text);
-}
-
-void json_out_item_raw(struct buf *out, struct slice json)
-{
-	comma(out);
-	buf_append_slice(out, json);
 }

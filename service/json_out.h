@@ -20,9 +20,7 @@ void json_out_id(struct buf *out, const char *key, const struct id *id);
 /* "{" and "[" for the value of a key, or of an item (key NULL). */
 void json_out_open(struct buf *out, const char *key, char bracket);
 void json_out_close(struct buf *out, char bracket);
-/* A string or a piece of JSON as an item of an array. */
-void json_out_item_id(struct buf *out, const struct id *id);
+/* A string as an item of an array. */
 void json_out_item_text(struct buf *out, struct slice text);
-void json_out_item_raw(struct buf *out, struct slice json);
 
 #endif

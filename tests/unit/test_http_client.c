@@ -338,16 +338,23 @@ static void *accept_peers(void *arg)
 	return NULL;
 }
 
-static void start_server(struct server *s)
+/* Dual stack, for the address ::1 and for the mapped ones. */
+static int new_socket(void)
 {
-	/* Dual stack, for the address ::1 and for the mapped ones. */
-	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
-	socklen_t len = sizeof at;
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int off = 0;
 
-	s->fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(s->fd >= 0);
-	setsockopt(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+	assert_true(fd >= 0);
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+	return fd;
+}
+
+static void start_server(struct server *s)
+{
+	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+	socklen_t len = sizeof at;
+
+	s->fd = new_socket();
 	assert_int_equal(bind(s->fd, (struct sockaddr *)&at, sizeof at), 0);
 	assert_int_equal(listen(s->fd, 512), 0);
 	assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &len), 0);
@@ -908,17 +915,19 @@ static void a_body_is_bounded_to_the_byte(void **state)
 	done(&o);
 }
 
-/* A port that nobody listens on. */
+/* A port that nobody listens on, nor can begin to: it stays taken to the end. */
 static uint16_t closed_port(void)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	static struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+	static int fd = -1;
 	socklen_t len = sizeof at;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-	close(fd);
-	return ntohs(at.sin_port);
+	if (fd < 0) {
+		fd = new_socket();
+		assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+		assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	}
+	return ntohs(at.sin6_port);
 }
 
 static void nobody_there_is_a_failure_without_an_address(void **state)
@@ -946,10 +955,10 @@ static void an_error_never_holds_the_query_or_a_password(void **state)
 	struct http_request r = get(f, "");
 	struct outcome o = {0};
 
-	r.timeout_ms = 200;
 	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
 		snprintf(f->url, sizeof f->url, "http://user:hunter2@127.0.0.1:%d%s?token=hunter2#hunter2",
 			f->server.port, paths[i]);
+		r.timeout_ms = i == 0 ? 200 : 20000;
 		perform(f, &r, &o);
 		assert_true(strlen(o.response.error) > 0);
 		assert_null(strstr(o.response.error, "hunter2"));
@@ -1051,40 +1060,50 @@ static void one_allowed_address_of_a_name_is_enough(void **state)
 
 /* ---- look-ups ---- */
 
+/* So many are under way, and no more come. */
+static void await_look_ups(struct fixture *f, int count)
+{
+	int64_t until_ms = clock_mono_ms() + 20000;
+
+	f->waiting = MANY;
+	while (count_look_ups() < count && clock_mono_ms() < until_ms)
+		run_for(f, 5);
+	run_for(f, 100);
+	assert_int_equal(count_look_ups(), count);
+}
+
 static void a_resolver_that_hangs_holds_up_nobody_else(void **state)
 {
 	enum { SLOW = HTTP_LOOKUPS_MAX + 8 };
 	struct fixture *f = *state;
 	struct http_request r = get(f, "");
 	struct outcome slow[SLOW] = {0}, o = {0};
-	int64_t started = clock_mono_ms();
+	int ended = 0;
 
 	set_resolver(true);
-	r.timeout_ms = 1000;
+	r.timeout_ms = 3000;
 	for (int i = 0; i < SLOW; i++) {
 		snprintf(f->url, sizeof f->url, "http://n%d.slow:%d/ok", i, f->server.port);
 		start(f, &r, &slow[i]);
 	}
-	f->waiting = MANY;
-	run_for(f, 200);
-	assert_int_equal(count_look_ups(), HTTP_LOOKUPS_MAX);
+	await_look_ups(f, HTTP_LOOKUPS_MAX);
 	/* An address needs no look-up. */
 	r = get(f, "/ok");
 	start(f, &r, &o);
 	while (o.calls == 0)
 		run_for(f, 5);
 	assert_answered(&o, 200, "hello");
-	assert_true(clock_mono_ms() - started < 1000);
-	f->waiting = SLOW;
 	for (int i = 0; i < SLOW; i++)
-		f->waiting -= slow[i].calls;
+		ended += slow[i].calls;
+	assert_int_equal(ended, 0);
+	/* It hangs still while they end. */
+	f->waiting = SLOW;
 	run(f);
 	for (int i = 0; i < SLOW; i++) {
 		assert_int_equal(slow[i].calls, 1);
-		assert_ended(&slow[i], HTTP_TIMED_OUT, ".slow: no answer within 1000 ms");
+		assert_ended(&slow[i], HTTP_TIMED_OUT, ".slow: no answer within 3000 ms");
 		done(&slow[i]);
 	}
-	assert_true(clock_mono_ms() - started < 4000);
 	set_resolver(false);
 	while (count_look_ups() > 0)
 		usleep(1000);
@@ -1104,9 +1123,7 @@ static void a_party_whose_names_hang_leaves_look_ups_to_others(void **state)
 		r.party = i < HTTP_LOOKUPS_MAX ? 7 : 8;
 		start(f, &r, &o[i]);
 	}
-	f->waiting = MANY;
-	run_for(f, 200);
-	assert_int_equal(count_look_ups(), LOOKUPS_PARTY_MAX + 1);
+	await_look_ups(f, LOOKUPS_PARTY_MAX + 1);
 	f->waiting = CALLS;
 	set_resolver(false);
 	run(f);
