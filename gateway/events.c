@@ -66,8 +66,7 @@ static int check_query(const struct call *call, const char *also, struct fault *
 			!(also && slice_is_text(name, also)))
 			return call_has_key_in_query(call)
 				       ? fault_set(fault, PROBLEM_INVALID_FIELD, NULL, CALL_KEY_IN_QUERY)
-				       : fault_set(fault, PROBLEM_INVALID_FIELD, NULL,
-						 "Unknown query parameter: %s.", fault_quote(name).text);
+				       : fault_set_unknown(fault, name);
 	}
 	return 0;
 }

@@ -19,6 +19,13 @@ int fault_set(struct fault *f, enum problem problem, const char *field, const ch
 	return -EINVAL;
 }
 
+int fault_set_unknown(struct fault *f, struct slice parameter)
+{
+	struct fault_text name = fault_quote(parameter);
+
+	return fault_set(f, PROBLEM_INVALID_FIELD, name.text, "unknown query parameter: %s", name.text);
+}
+
 struct fault_text fault_quote(struct slice text)
 {
 	struct fault_text out;

@@ -17,6 +17,9 @@ struct fault {
 int fault_set(struct fault *f, enum problem problem, const char *field, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* Of a query parameter that the call does not know. -EINVAL. */
+int fault_set_unknown(struct fault *f, struct slice parameter);
+
 /* For "%s" in a detail: foreign text, cut to what fits a message. */
 struct fault_text {
 	char text[96];

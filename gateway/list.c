@@ -68,8 +68,7 @@ static int set_parameter(struct store_list_query *q, const struct call_param *p,
 	for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++)
 		if (slice_is_text(p->name, parameters[i].name))
 			return parameters[i].set(q, p->value, fault);
-	return fault_set(
-		fault, PROBLEM_INVALID_FIELD, NULL, "unknown query parameter: %s", fault_quote(p->name).text);
+	return fault_set_unknown(fault, p->name);
 }
 
 int list_read_query(

@@ -136,8 +136,7 @@ static int read_query(const struct call *call, int64_t *wait_ms, struct fault *f
 	params = call_params(call, &len);
 	for (size_t i = 0; i < len; i++) {
 		if (!slice_is_text(params[i].name, "wait"))
-			return fault_set(fault, PROBLEM_INVALID_FIELD, NULL, "Unknown query parameter: %s.",
-				fault_quote(params[i].name).text);
+			return fault_set_unknown(fault, params[i].name);
 		if (wait_parse(params[i].value, &seconds) < 0)
 			return fault_set(
 				fault, PROBLEM_INVALID_FIELD, "wait", "Not a whole number of seconds.");

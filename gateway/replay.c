@@ -89,8 +89,7 @@ static int set_parameter(
 		given[i] = true;
 		return parameters[i].set(r, p->value, fault);
 	}
-	return fault_set(
-		fault, PROBLEM_INVALID_FIELD, NULL, "unknown query parameter: %s", fault_quote(p->name).text);
+	return fault_set_unknown(fault, p->name);
 }
 
 int replay_read_query(const struct call_param *params, size_t len, int64_t now_ms, struct store_replay *out,

@@ -52,8 +52,7 @@ static int set_param(struct submission *s, struct submission_options *given, con
 		return deliver_add(p->name, p->value, name.text, &s->deliver, fault);
 	if (submission_option_is_known(name.text))
 		return submission_option_set(s, given, name.text, p->value, name.text, rules, fault);
-	return fault_set(fault, PROBLEM_INVALID_FIELD, NULL, "unknown option in the query: %s",
-		fault_quote(p->name).text);
+	return fault_set_unknown(fault, p->name);
 }
 
 static bool came_before(const struct call_param *params, size_t i)
@@ -73,8 +72,8 @@ static int read_params(const struct run_input *in, struct submission *s, const s
 		int rc;
 
 		if (came_before(in->params, i))
-			return fault_set(fault, PROBLEM_INVALID_FIELD, NULL, "given twice in the query: %s",
-				fault_quote(in->params[i].name).text);
+			return fault_set(fault, PROBLEM_INVALID_FIELD, fault_quote(in->params[i].name).text,
+				"given twice");
 		rc = set_param(s, &given, &in->params[i], rules, mode, fault);
 		if (rc < 0)
 			return rc;

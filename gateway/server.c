@@ -305,8 +305,8 @@ static bool check_query(struct server *s, struct call *c)
 	params = call_params(c, &len);
 	if (!(c->endpoint->flags & ENDPOINT_BARE) || len == 0)
 		return true;
-	call_problem(c, PROBLEM_INVALID_FIELD, NULL, "unknown query parameter: %s",
-		fault_quote(params[0].name).text);
+	call_problem(c, PROBLEM_INVALID_FIELD, fault_quote(params[0].name).text,
+		"unknown query parameter: %s", fault_quote(params[0].name).text);
 	return false;
 }
 

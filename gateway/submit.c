@@ -533,7 +533,7 @@ void submit_start(
 	struct submit *s;
 
 	if (impossible) {
-		call_problem(call, PROBLEM_INVALID_FIELD, NULL, "%s", impossible);
+		call_problem(call, PROBLEM_INVALID_FIELD, "mode", "%s", impossible);
 		give_up(first, options);
 		return;
 	}

@@ -56,7 +56,7 @@ static int read_query(const struct call *call, enum submit_mode *mode, struct fa
 	params = call_params(call, &len);
 	for (size_t i = 0; i < len; i++) {
 		if (!slice_is_text(params[i].name, "mode"))
-			return fault_set(fault, PROBLEM_INVALID_FIELD, NULL,
+			return fault_set(fault, PROBLEM_INVALID_FIELD, fault_quote(params[i].name).text,
 				"unknown query parameter: %s (options stand in the envelope)",
 				fault_quote(params[i].name).text);
 		if (submit_mode_parse(params[i].value, mode) < 0)

@@ -35,8 +35,8 @@ bool tickets_check_query(struct call *call, const char *other)
 		if (slice_is_text(params[i].name, "ticket") ||
 			(other && slice_is_text(params[i].name, other)))
 			continue;
-		call_problem(call, PROBLEM_INVALID_FIELD, NULL, "unknown query parameter: %s",
-			fault_quote(params[i].name).text);
+		call_problem(call, PROBLEM_INVALID_FIELD, fault_quote(params[i].name).text,
+			"unknown query parameter: %s", fault_quote(params[i].name).text);
 		return false;
 	}
 	return true;
