@@ -197,7 +197,7 @@ static bool is_control(struct slice c)
 static void put_text(struct buf *out, struct slice c)
 {
 	if (is_control(c) && c.data[0] != '\t' && c.data[0] != '\n' && c.data[0] != '\r')
-		buf_append_text(out, REPLACEMENT);
+		buf_append_byte(out, ' ');
 	else
 		buf_append_slice(out, c);
 }

@@ -6,7 +6,7 @@
  * CSS can be written as they are. Keys are of letters, digits, "_" and "-"; others cannot be named.
  *
  * Strings are put in decoded, numbers and booleans as they stand, lists and objects as their JSON; null and what is not
- * there is empty. Control characters of values never get out but for tabs and line ends where the kind allows them.
+ * there is empty. Control characters of values become spaces, but for tabs and line ends where the kind allows them.
  *
  * {path?} is optional: in the kinds TEXT and HTML a whole line is left out when one of its optional placeholders is empty.
  */

@@ -100,6 +100,13 @@ def test_any_other_text_arrives_as_ucs2(api, kannel, text):
     assert message == ("Postback", to, "ucs2", b"", text)
 
 
+def test_control_characters_cost_no_more_than_a_space(api, kannel):
+    to = new_number()
+    await_deliveries(api, send(use_kannel(api, kannel), to, "\x1b[31mERROR\x1b[0m" + "x" * 100), delivered=1)
+    (message,) = kannel.await_messages(to, 1)
+    assert (message.coding, message.text) == ("gsm", "[31mERROR [0m" + "x" * 100)
+
+
 @pytest.mark.parametrize("piece,count,kept,encoding", [("0123456789", 46, 459, "utf-8"), ("€", 240, 228, "utf-8"),
                                                        ("世", 300, 201, "utf-16-be")], ids=["gsm", "extension", "ucs2"])
 def test_a_long_text_is_cut_to_its_segments(api, kannel, piece, count, kept, encoding):
