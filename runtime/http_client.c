@@ -234,7 +234,8 @@ static const char *reason_of(struct http_call *call, CURLcode code, char *scratc
 {
 	long error = 0;
 
-	if (call->head_len > HTTP_HEADERS_MAX)
+	/* A line of the head that is too long for curl is told as that. */
+	if (call->head_len > HTTP_HEADERS_MAX || (code == CURLE_OUT_OF_MEMORY && call->head_len > 0))
 		return "the head of the answer is too large";
 	if (is_tls_error(code) && *call->curl_error)
 		return call->curl_error;

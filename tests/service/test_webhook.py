@@ -255,6 +255,16 @@ def test_a_gibibyte_is_not_read(api, receiver):
     assert receiver.flooded < 64 << 20
 
 
+@pytest.mark.parametrize("lines", [["X: " + "a" * 200_000], ["X: y"] * 20_000], ids=["one line", "many lines"])
+def test_a_head_without_end_is_told_as_that(api, lines):
+    head = "\r\n".join(["HTTP/1.1 200 OK", "Content-Length: 0", *lines, "", ""]).encode()
+    with Receiver() as endless:
+        endless.behave("/hook", lambda handler: handler.wfile.write(head))
+        task = api.client.submit("echo", 1, deliver={"webhook": endless.url()})
+        made = await_deliveries(api, task, dead=1)
+    assert {attempt.error for attempt in made} == {"127.0.0.1: the head of the answer is too large"}
+
+
 @pytest.mark.parametrize("behaviour", [hang, drip], ids=["says nothing", "one byte a second"])
 def test_who_takes_too_long_failed(api, behaviour):
     with Receiver() as slow:
