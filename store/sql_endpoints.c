@@ -497,6 +497,8 @@ static int disable(struct sql *s, struct arena *a, const struct id *id,
 	if (rc < 0 || found.len == 0 || !found.items[0].is_enabled)
 		return rc;
 	endpoint_apply(&found.items[0], change);
+	if (found.items[0].failing_since_ms == 0)
+		found.items[0].failing_since_ms = change->now_ms;
 	rc = write_endpoint(s, &found.items[0]);
 	if (rc == 0)
 		rc = sql_due_hurry(s, id);

@@ -136,7 +136,8 @@ def test_one_that_answers_410_is_disabled_at_once(api, client, receiver):
     receiver.behave("/gone", answer(410))
     endpoint = register(client, url=receiver.url("/gone"))
     task = client.submit("echo", 1)
-    assert "410" in await_disabled(client, endpoint)["disabled_reason"]
+    told = await_disabled(client, endpoint)
+    assert "410" in told["disabled_reason"] and told["failing_since"] == told["disabled_at"]
     await_deliveries(api, task, dead=1)
     assert len(receiver.of("/gone")) == 1
 
