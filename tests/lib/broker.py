@@ -59,7 +59,7 @@ class Broker:
 
     def _script(self, verb, *args, stdin=""):
         done = subprocess.run(
-            [RABBITMQ, verb, self.folder, *map(str, args)], input=stdin, capture_output=True, text=True, timeout=120)
+            [RABBITMQ, verb, self.folder, *map(str, args)], input=stdin, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
             raise RuntimeError(f"script/rabbitmq {verb}: {done.stderr or done.stdout}")
         return done.stdout.strip()

@@ -25,16 +25,6 @@ as_user=()
 [[ $(id -u) -ne 0 ]] || as_user=(setpriv --reuid=postgres --regid=postgres --clear-groups)
 run() { "${as_user[@]}" env -i PATH="$PATH" LC_ALL=C.UTF-8 TZ=UTC "$@"; }
 
-# Below Linux's range for outgoing connections, so that no client's socket sits on it at a restart.
-free_port() {
-	local port
-	while :; do
-		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-		(: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-	done
-	printf '%s\n' "$port"
-}
-
 make() {
 	folder=$(mktemp -d /tmp/postback-postgres-XXXXXX)
 	[[ ${#as_user[@]} -eq 0 ]] || chown postgres: "$folder"
@@ -42,7 +32,7 @@ make() {
 		--encoding=UTF8 --no-locale --no-sync >"$folder/initdb.log" 2>&1 || die "initdb: $(cat "$folder/initdb.log")"
 	run tee -a "$folder/data/postgresql.conf" >/dev/null <<-CONF
 		listen_addresses = '127.0.0.1'
-		port = $(free_port)
+		port = $("${self%/*}/../../script/port")
 		unix_socket_directories = '$folder'
 		shared_buffers = 64MB
 		max_wal_size = 256MB
@@ -58,13 +48,13 @@ pid_of() { sed -n 1p "$folder/data/postmaster.pid" 2>/dev/null; }
 ask() { run psql -qAt -h "$folder" -p "$(port_of)" -U postgres -d postgres -v ON_ERROR_STOP=1 -c "$1"; }
 
 start() {
-	run "$bin/pg_ctl" -D "$folder/data" -l "$folder/server.log" -w -t 60 start >/dev/null 2>&1 ||
+	run "$bin/pg_ctl" -D "$folder/data" -l "$folder/server.log" -w -t 180 start >/dev/null 2>&1 ||
 		die "it does not start: $(tail -5 "$folder/server.log")"
 	[[ -n $(ask "SELECT 1 FROM pg_roles WHERE rolname = '$role'") ]] ||
 		ask "CREATE ROLE $role LOGIN CREATEDB PASSWORD '$password'"
 }
 
-stop() { run "$bin/pg_ctl" -D "$folder/data" -m "$1" -w -t 30 stop >/dev/null 2>&1 || true; }
+stop() { run "$bin/pg_ctl" -D "$folder/data" -m "$1" -w -t 120 stop >/dev/null 2>&1 || true; }
 
 # The server's other processes notice that the first one is gone; until then they hold its memory.
 crash() {
