@@ -38,15 +38,20 @@ static void on_state(bool is_up, const char *why, void *arg)
 	f->was_told = true;
 	f->told++;
 	f->is_up = is_up;
+	if (is_up)
+		return;
+	f->went_down = true;
 	snprintf(f->why, sizeof f->why, "%s", why);
 }
 
+/* That it went down and came up again may be told in one turn of the loop. */
 void fixture_await_up(struct fixture *f, bool is_up)
 {
-	while (!f->was_told || f->is_up != is_up) {
+	while (is_up ? !f->is_up : !f->went_down) {
 		f->was_told = false;
 		fixture_await(f, &f->was_told);
 	}
+	f->went_down = false;
 }
 
 /* ---- life ---- */
@@ -62,7 +67,7 @@ void fixture_start_store(struct fixture *f)
 	};
 	char why[256];
 
-	f->was_told = f->is_up = false;
+	f->was_told = f->is_up = f->went_down = false;
 	assert_int_equal(store_new(f->loop, &opt, why, sizeof why, &f->store), 0);
 }
 

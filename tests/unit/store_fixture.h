@@ -21,8 +21,9 @@ struct fixture {
 	struct id_minter minter;
 	char folder[64]; /* or the name of the database; empty: joined another one's */
 	char url[128];
-	char why[512];
+	char why[512]; /* it went down last */
 	bool was_told, is_up;
+	bool went_down; /* since that was awaited last */
 	unsigned told;
 };
 
@@ -38,8 +39,9 @@ void fixture_close(struct fixture *f);
 /* For cmocka: a new fixture for each test. */
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
-/* Runs the loop until *flag. Fails the test after ten seconds. */
+/* Runs the loop until *flag. Fails the test after half a minute. */
 void fixture_await(struct fixture *f, const bool *flag);
+/* True: it is up. False: it went down since the last of these calls, whatever it is now. */
 void fixture_await_up(struct fixture *f, bool is_up);
 /* Only the store, with the folder as it is. */
 void fixture_start_store(struct fixture *f);

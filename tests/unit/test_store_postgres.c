@@ -170,7 +170,7 @@ static void a_password_beside_the_url_counts(void **state)
 	struct fixture *f = *state;
 	struct store_options opt = {.url = f->url, .task_ttl_ms = DAY_MS, .result_ttl_ms = DAY_MS};
 	char why[200];
-	int64_t until_ms = clock_mono_ms() + 10000;
+	int64_t until_ms = clock_mono_ms() + 30000;
 
 	fixture_stop_store(f);
 	use_url(f, "postback", "wrong", postgres_server_port(), f->folder);
@@ -324,7 +324,7 @@ static void add_endpoint(struct fixture *f, struct added *a)
 
 static void await_waiter(PGconn *c)
 {
-	int64_t until_ms = clock_mono_ms() + 5000;
+	int64_t until_ms = clock_mono_ms() + 30000;
 	bool is_there = false;
 
 	while (!is_there) {
@@ -406,11 +406,10 @@ static bool pass(int from, int to, atomic_long *left)
 	if (n <= 0)
 		return false;
 	before = left ? atomic_load(left) : -1;
-	if (before >= 0) {
-		atomic_store(left, before > n ? before - n : 0);
-		if (before <= n)
-			return false;
-	}
+	/* Not if the test has taken it back meanwhile: then nothing is cut. */
+	if (before >= 0 && atomic_compare_exchange_strong(left, &before, before > n ? before - n : 0) &&
+		before <= n)
+		return false;
 	return write(to, bytes, (size_t)n) == n;
 }
 
