@@ -101,7 +101,7 @@ class _Link:
 
 
 class _Step:
-    """A cut that waits for a protocol step."""
+    """A cut, or somebody, that waits for a protocol step."""
 
     def __init__(self, name, way, when, skip):
         self.method, self.way, self.when, self.skip = METHODS[name], way, when, skip
@@ -179,8 +179,15 @@ class FaultProxy:
     def cut_at(self, method, way, when, skip=0):
         """Cuts `before` or `after` the (skip+1)-th next unit with this AMQP method, once. Returns an Event that is set
         then."""
-        assert self.is_amqp and when in ("before", "after") and way in BOTH
-        step = _Step(method, way, when, skip)
+        assert when in ("before", "after")
+        return self._add_step(_Step(method, way, when, skip))
+
+    def await_passing(self, method, way):
+        """Returns an Event that is set when the next unit with this AMQP method has passed."""
+        return self._add_step(_Step(method, way, "passing", 0))
+
+    def _add_step(self, step):
+        assert self.is_amqp and step.way in BOTH
         with self._changed:
             self._steps.append(step)
         return step.happened
@@ -269,8 +276,10 @@ class FaultProxy:
             sink.sendall(piece)
         if left is not None:
             return self._cut_link(link)
-        if step:
+        if step and step.when == "after":
             return self._cut_link(link, step.happened)
+        if step:
+            step.happened.set()
         return True
 
     def _step_for(self, way, method):
