@@ -4,7 +4,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 
-enum { HOST_MAX = 255 };
+enum { HOST_MAX = 255, LABEL_MAX = 63 };
 
 /* Parsed as the HTTP client will parse it. NULL when it is no URL or memory ran out. */
 static CURLU *parse(struct slice url, unsigned flags)
@@ -77,12 +77,31 @@ static bool has_slashes(struct slice url)
 	       colon[3] != '/';
 }
 
+/* Such as a look-up may find: libcurl has decoded it, and read an address in brackets. One dot may end it. */
+static bool is_good_host(const char *host)
+{
+	size_t label = 0;
+
+	if (*host == '[')
+		return true;
+	for (const char *c = host; *c; c++) {
+		if ((unsigned char)*c >= 0x80 || (*c == '.' && label == 0) || label > LABEL_MAX)
+			return false;
+		label = *c == '.' ? 0 : label + 1;
+	}
+	return label <= LABEL_MAX;
+}
+
 static const char *complaint(struct slice url, const struct parts *p)
 {
 	if (!is_good_scheme(p->scheme) || !has_slashes(url))
 		return "must be an absolute http or https URL";
 	if (!p->host || !*p->host || strlen(p->host) > HOST_MAX)
 		return "has no host, or one of more than 255 bytes";
+	if (!is_good_host(p->host))
+		return "has a host that cannot be: of ASCII, foreign letters in their xn-- form, in parts of 1 to 63 bytes";
+	if (p->port && strcmp(p->port, "0") == 0)
+		return "has the port 0";
 	if (p->user || p->password)
 		return "must not hold a user or a password";
 	return NULL;
@@ -112,7 +131,7 @@ int url_check_origin(struct slice url, struct buf *origin, const char **why)
 		return -EINVAL;
 	}
 	if (!is_printable(url)) {
-		*why = "must be printable ASCII; encode the rest with %";
+		*why = "must be printable ASCII: foreign letters of the host in their xn-- form, the rest encoded with %";
 		return -EINVAL;
 	}
 	u = parse(url, 0);

@@ -9,9 +9,9 @@
 #define URL_MAX 2048 /* bytes */
 
 /*
- * An absolute http or https URL without credentials, of printable ASCII, with a host, at most URL_MAX bytes. 0, or
- * -EINVAL with *why, a phrase of ours ("must be an http or https URL"); -ENOMEM. Says nothing of where it leads: that
- * shows when it is connected to.
+ * An absolute http or https URL without credentials, of printable ASCII, with a host and a port such as there are, at
+ * most URL_MAX bytes. 0, or -EINVAL with *why, a phrase of ours ("must be an http or https URL"); -ENOMEM. Says nothing
+ * of where it leads: that shows when it is connected to.
  */
 int url_check(struct slice url, const char **why);
 

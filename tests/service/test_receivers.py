@@ -11,7 +11,7 @@ WRONG = {
                 "javascript:alert(1)", "https:/example.com", "https:example.com", "http://", "http://:80/",
                 "http://user@example.com/", "http://user:secret@example.com/", "http://exam ple.com/",
                 "http://example.com/\r\nX: y", "http://example.com/\t", "http://bücher.example/",
-                "http://example.com:99999/", "http://[::1/", "https://example.com/" + "x" * 2048, "http://a/\0"],
+                "http://example.com:99999/", "http://[::1/", "http://b%C3%BCcher.example/", "http://a..b/", "http://a:0/", "https://example.com/" + "x" * 2048, "http://a/\0"],
     "email": ["", "ann", "@example.com", "ann@", "ann@@example.com", "Ann <ann@example.com>", "<ann@example.com>",
               "ann@example.com, bob@example.com", "ann@example.com\r\nBcc: bob@example.com", "ann@exa mple.com",
               "müller@example.com", "ann@bücher.example", "a%b@example.com", "a!b@example.com", '"a b"@example.com',

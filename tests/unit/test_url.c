@@ -12,7 +12,10 @@ static void good_urls_pass(void **state)
 	static const char *const good[] = {"http://example.com", "https://example.com/",
 		"HTTP://EXAMPLE.COM/x?y=1#z", "https://example.com:8443/hook?token=a%40b",
 		"http://127.0.0.1/", "http://[::1]:80/", "http://2130706433/",
-		"https://xn--bcher-kva.example/", "http://a/@b", "https://example.com/a:b@c"};
+		"https://xn--bcher-kva.example/", "http://a/@b", "https://example.com/a:b@c",
+		"http://example.com./", "http://a_b.example/", "http://%65xample.com/",
+		("http://012345678901234567890123456789012345678901234567890123456789012"
+		 ".example/")};
 
 	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
 		const char *why = NULL;
@@ -31,7 +34,12 @@ static void others_are_refused_with_a_reason(void **state)
 		"http://exam ple.com/", "http://example.com/\r\nX: y", "http://example.com/\t",
 		("http://b\xc3\xbc"
 		 "cher.example/"),
-		"http://example.com:99999/", "http://example.com:http/", "http://[::1/"};
+		"http://example.com:99999/", "http://example.com:http/", "http://[::1/",
+		"http://b%C3%BCcher.example/", "http://a..b/", "http://.a/", "http://./", "http://a../",
+		"http://example.com:0/", "http://example.com:000/",
+		("http://0123456789012345678901234567890123456789012345678901234567890123"
+		 ".example/"),
+		"http://0123456789012345678901234567890123456789012345678901234567890123/"};
 
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
 		const char *why = NULL;
