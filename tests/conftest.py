@@ -4,8 +4,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from lib.broker import Broker, broker_for_tests
+from lib.postgres import Postgres
 from lib.proxy import FaultProxy
 from lib.stack import Stack
+from lib.stores import PostgresStore
 
 LOG_TAIL = 6000
 
@@ -74,6 +76,22 @@ def make_stack(request, tmp_path):
 @pytest.fixture
 def stack(make_stack, vhost):
     return make_stack(vhost.url)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """A private PostgreSQL for this module; it may be broken."""
+    server = Postgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stack_on_each(request, stack):
+    """A stack for each store."""
+    if request.param == "postgresql":
+        stack.use_store(PostgresStore(request.getfixturevalue("postgres")))
+    return stack
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
-"""What the store keeps of deliveries, read from the database file."""
+"""What the store keeps of deliveries, read from the database."""
 import collections
-import sqlite3
-import uuid
 
 from lib.wait import eventually
 
@@ -10,35 +8,28 @@ Attempt = collections.namedtuple("Attempt", "delivery number at took_ms status e
 Row = collections.namedtuple("Row", "owner due_at ready_at tries state")
 
 
-def _read(stack, statement, *values):
-    database = sqlite3.connect(f"file:{stack.database}?mode=ro", uri=True, timeout=10)
-    try:
-        return database.execute(statement, values).fetchall()
-    finally:
-        database.close()
-
-
 def attempts(stack, task):
     """Of all deliveries of a task, by delivery and number."""
-    rows = _read(stack, "SELECT a.row, number, at, took_ms, status, error, response FROM attempts a JOIN due d ON d.row = a.row "
-                        "WHERE d.task_id = ? ORDER BY d.ordinal, number", uuid.UUID(task).bytes)
-    return [Attempt(str(uuid.UUID(bytes=row[0])), *row[1:]) for row in rows]
+    rows = stack.store.read(
+        "SELECT a.row, number, at, took_ms, status, error, response FROM attempts a JOIN due d ON d.row = a.row "
+        "WHERE d.task_id = ? ORDER BY d.ordinal, number", task)
+    return [Attempt(stack.store.id_text(row[0]), *row[1:]) for row in rows]
 
 
 def rows(stack, task):
     """The deliveries of a task as the due loop sees them; none before its outcome is committed."""
-    return [Row(*row) for row in _read(
-        stack, "SELECT owner, due_at, ready_at, tries, state FROM due WHERE task_id = ? AND channel <> 'task' "
-               "ORDER BY ordinal", uuid.UUID(task).bytes)]
+    return [Row(*row) for row in stack.store.read(
+        "SELECT owner, due_at, ready_at, tries, state FROM due WHERE task_id = ? AND channel <> 'task' ORDER BY ordinal",
+        task)]
 
 
 def of_endpoint(stack, endpoint):
     """How many of a registered endpoint are (pending, delivered, dead)."""
-    rows = dict(_read(stack, "SELECT state, count(*) FROM due WHERE endpoint = ? GROUP BY state", uuid.UUID(endpoint).bytes))
-    return tuple(rows.get(state, 0) for state in range(3))
+    counts = dict(stack.store.read("SELECT state, count(*) FROM due WHERE endpoint = ? GROUP BY state", endpoint))
+    return tuple(counts.get(state, 0) for state in range(3))
 
 
-def await_deliveries(stack, task, timeout=20, **wanted):
+def await_deliveries(stack, task, timeout=60, **wanted):
     """Until the status document counts so: await_deliveries(stack, id, delivered=1, dead=2). Returns the attempts."""
     counts = {"pending": 0, "delivered": 0, "dead": 0, **wanted}
 

@@ -67,12 +67,14 @@ class Postgres:
         self.run("postgres", f"CREATE DATABASE {name} OWNER postback")
         return self._url + name
 
+    def psql(self, database):
+        """The command of a session as the superuser; rows as text, columns parted by |."""
+        port = self._url.rsplit(":", 1)[1].rstrip("/")
+        return ["psql", "-qAtX", "-h", self.folder, "-p", port, "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1"]
+
     def run(self, database, text):
         """As the superuser; rows as text, columns parted by |."""
-        port = self._url.rsplit(":", 1)[1].rstrip("/")
-        done = subprocess.run(
-            ["psql", "-qAtX", "-h", self.folder, "-p", port, "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1",
-             "-c", text], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([*self.psql(database), "-c", text], capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{text}: {done.stderr}")
         return done.stdout.splitlines()

@@ -6,10 +6,11 @@ import yaml
 from lib.client import Client
 from lib.ports import free_port
 from lib.service import Service
+from lib.stores import SqliteStore
 from lib.wait import eventually
 
 KINDS = ("notifier", "processor", "gateway")
-READY_TIMEOUT_S = 30
+READY_TIMEOUT_S = 90
 
 
 def merged(base, over):
@@ -36,9 +37,10 @@ class Stack:
         self.ports = {kind: free_port() for kind in KINDS}
         self.config_file = folder / "postback.yaml"
         self.database = folder / "postback.db"
+        self.store = SqliteStore(self.database)
         self.config = {
             "amqp": {"url": amqp_url},
-            "store": {"url": f"sqlite:{self.database}"},
+            "store": {"url": self.store.url},
             "gateway": {"listen": f"127.0.0.1:{self.ports['gateway']}"},
             "processor": {
                 "admin": f"127.0.0.1:{self.ports['processor']}",
@@ -47,6 +49,11 @@ class Stack:
             "notifier": {"admin": f"127.0.0.1:{self.ports['notifier']}"},
         }
         self.client = Client(f"http://127.0.0.1:{self.ports['gateway']}")
+
+    def use_store(self, store):
+        """Another one than a new SQLite file; one of lib.stores."""
+        self.store = store
+        self.config["store"]["url"] = store.url
 
     def configure(self, overrides=None):
         """Writes the configuration; services that run keep theirs until they are restarted."""
