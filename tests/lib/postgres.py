@@ -39,6 +39,10 @@ class Postgres:
         self.stop()
         self.start()
 
+    def abort(self):
+        """As pg_ctl -m immediate."""
+        self._script("abort", self.folder)
+
     def kill(self):
         """As a crash would."""
         self._script("kill", self.folder)

@@ -7,6 +7,7 @@
 #                              without a database; --with: stops and is removed when process PID has ended;
 #                              --sync: commits reach the disk, as in earnest
 #   postgres.sh stop FOLDER    as an operator would: sessions are ended, data written
+#   postgres.sh abort FOLDER   at once: sessions are cut, the data is recovered at the next start
 #   postgres.sh kill FOLDER    as a crash would
 #   postgres.sh pid FOLDER     the server's process
 #   postgres.sh remove FOLDER  kills it and removes all
@@ -75,7 +76,7 @@ watch() {
 }
 
 verb=${1:-}
-[[ -n $verb ]] || { sed -n '2,13s/^# \{0,1\}//p' "$self"; exit 2; }
+[[ -n $verb ]] || { sed -n '2,14s/^# \{0,1\}//p' "$self"; exit 2; }
 shift
 sync=off with='' folder=''
 while [[ $# -gt 0 ]]; do
@@ -99,6 +100,7 @@ start)
 	printf '%s\npostgresql://%s:%s@127.0.0.1:%s/\n' "$folder" "$role" "$url_password" "$(port_of)"
 	;;
 stop) stop fast ;;
+abort) stop immediate ;;
 kill) crash ;;
 pid) pid_of ;;
 remove)
