@@ -22,7 +22,7 @@ static const char *complaint(struct slice number)
 	if (digits.len > 0 && digits.data[0] == '0')
 		return "has no country's code: none begins with 0";
 	if (digits.len < E164_DIGITS_MIN || digits.len > E164_DIGITS_MAX)
-		return "must have 8 to 15 digits";
+		return "must have 7 to 15 digits";
 	return NULL;
 }
 

@@ -1,5 +1,5 @@
 /*
- * Telephone numbers as E.164 writes them: "+", the country's code, the number, 8 to 15 digits in all, no 0 first. Nothing
+ * Telephone numbers as E.164 writes them: "+", the country's code, the number, 7 to 15 digits in all, no 0 first. Nothing
  * else is a number: spaces, hyphens, brackets and the prefixes for dialling abroad are refused and not cleaned, since
  * what they were meant to say is a guess. Pure.
  */
@@ -8,7 +8,7 @@
 
 #include "base/slice.h"
 
-#define E164_DIGITS_MIN 8
+#define E164_DIGITS_MIN 7
 #define E164_DIGITS_MAX 15
 #define E164_TEXT_MAX	(1 + E164_DIGITS_MAX)
 
