@@ -2,10 +2,25 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "notifier/schedule.h"
 #include "runtime/url.h"
+
+static const char *name_at(const struct option_list *list, size_t i, size_t item_size)
+{
+	return *(char *const *)((const char *)list->items + i * item_size);
+}
+
+bool options_has_twice(const struct option_list *list, size_t item_size)
+{
+	for (size_t i = 0; i < list->len; i++)
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(name_at(list, i, item_size), name_at(list, k, item_size)) == 0)
+				return true;
+	return false;
+}
 
 int options_check_schedule(const void *value, char *why, size_t why_len)
 {

@@ -59,4 +59,7 @@ int options_check_schedule(const void *value, char *why, size_t why_len);
 int options_check_ca_file(const void *value, char *why, size_t why_len);
 int options_check_proxy(const void *value, char *why, size_t why_len);
 
+/* True when two items of a list, each of which begins with its name (a char *), have the same one. */
+bool options_has_twice(const struct option_list *list, size_t item_size);
+
 #endif

@@ -185,17 +185,6 @@ static int check_name(const void *value, char *why, size_t why_len)
 	return -EINVAL;
 }
 
-static bool has_twice(const struct email_options *o)
-{
-	const struct email_template *items = o->templates.items;
-
-	for (size_t i = 0; i < o->templates.len; i++)
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(items[i].name, items[k].name) == 0)
-				return true;
-	return false;
-}
-
 /* AUTH hands the password to whoever listens, unless the way is encrypted or does not leave this machine. */
 static bool may_show_password(const struct email_options *o)
 {
@@ -221,8 +210,10 @@ int email_options_check(const void *value, char *why, size_t why_len)
 		what = "has a password but no username";
 	else if (may_show_password(o))
 		what = "would send the password in clear to another machine: use smtps:// or starttls: required";
-	else if (has_twice(o))
+	else if (options_has_twice(&o->templates, sizeof(struct email_template)))
 		what = "has two templates of one name";
+	else if (options_has_twice(&o->tenants, sizeof(struct email_tenant)))
+		what = "names a tenant twice";
 	if (!what)
 		return 0;
 	snprintf(why, why_len, "%s", what);

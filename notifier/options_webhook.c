@@ -47,6 +47,10 @@ int webhook_options_check(const void *value, char *why, size_t why_len)
 {
 	const struct webhook_options *o = value;
 
+	if (options_has_twice(&o->tenants, sizeof(struct webhook_tenant))) {
+		snprintf(why, why_len, "names a tenant twice: all its secrets stand in one list");
+		return -EINVAL;
+	}
 	return check_secrets(&o->secrets, why, why_len);
 }
 

@@ -433,6 +433,7 @@ def test_a_tenant_may_have_patterns_of_its_own(make_stack, vhost, bad_server):
     ({"templates": [{"text": "{task"}]}, "has no placeholder"),
     ({"templates": [{"subject": "x"}]}, "text: is missing"),
     ({"templates": [{"name": "a", "text": "x"}, {"name": "a", "text": "y"}]}, "two templates of one name"),
+    ({"tenants": [{"tenant": "a", "allow_to": ["*"]}, {"tenant": "a"}]}, "names a tenant twice"),
     ({"timeout": "50s"}, "40s"),
 ])
 def test_a_wrong_configuration_is_told(tmp_path, email_options, words):
