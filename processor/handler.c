@@ -256,7 +256,7 @@ static void on_change(bool is_consuming, const char *why, void *arg)
 	lane->is_consuming = is_consuming;
 	if (!is_consuming && !lane->is_inline)
 		on_durable_lost(lane->handler);
-	processor_lanes_changed(lane->handler->processor);
+	processor_handlers_changed(lane->handler->processor);
 }
 
 static int lane_consume(struct lane *lane, struct handler *h, bool is_inline, uint16_t prefetch)
@@ -323,6 +323,18 @@ static void size_lanes(struct handler *h)
 	h->admission.is_careful = true;
 }
 
+static void on_able(bool is_able, const char *why, void *arg)
+{
+	struct handler *h = arg;
+
+	snprintf(h->unable_why, sizeof h->unable_why, "%s", is_able ? "" : why);
+	if (is_able)
+		log_info("handler_up", LOG_TEXT("task", h->options->task));
+	else
+		log_warn("handler_down", LOG_TEXT("task", h->options->task), LOG_TEXT("why", why));
+	processor_handlers_changed(h->processor);
+}
+
 static int start_kind(struct handler *h)
 {
 	struct processor *p = h->processor;
@@ -331,6 +343,8 @@ static int start_kind(struct handler *h)
 		.reaper = p->reaper,
 		.metrics = p->service->metrics,
 		.restarts_metric = PROCESSOR_RESTARTS,
+		.on_able = on_able,
+		.arg = h,
 	};
 
 	return h->kind->start(&env, h->options, &h->self);
@@ -423,6 +437,11 @@ void handler_interrupt(struct handler *h)
 		next = TAILQ_NEXT(r, active);
 		run_stop(r, RUN_INTERRUPTED);
 	}
+}
+
+bool handler_is_up(const struct handler *h)
+{
+	return h->durable.is_consuming && h->inlined.is_consuming && !*h->unable_why;
 }
 
 bool handler_is_idle(const struct handler *h)

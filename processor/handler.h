@@ -14,6 +14,8 @@
 struct run;
 TAILQ_HEAD(run_list, run);
 
+#define HANDLER_WHY_MAX 160
+
 struct lane {
 	struct handler *handler;
 	bool is_inline;
@@ -38,6 +40,7 @@ struct handler {
 	int64_t timeout_max_ms;
 	uint64_t mean_us, mean_bytes; /* of the latest runs */
 	int64_t adapted_ms;
+	char unable_why[HANDLER_WHY_MAX]; /* "": its kind can run what comes */
 	bool is_pumping;
 	bool is_stopping;
 	struct event *timer; /* looks again whether replies can be published */
@@ -52,6 +55,8 @@ int handler_consume(struct handler *h);
 void handler_stop(struct handler *h);
 /* Ends what still runs; its requests go back. */
 void handler_interrupt(struct handler *h);
+/* Takes requests, and its kind can run them. */
+bool handler_is_up(const struct handler *h);
 /* Nothing waits, runs or replies. */
 bool handler_is_idle(const struct handler *h);
 /* Waiting in all lines; replying. */

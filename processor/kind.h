@@ -16,6 +16,12 @@ struct kind_env {
 	struct reaper *reaper;
 	struct metrics *metrics;
 	size_t restarts_metric; /* counter by task: children that had to be started again */
+	/*
+	 * The kind can run nothing any more, with why, or can again. Until it says so it can. Never inside start(). `why` is
+	 * borrowed for the call, NULL when it can.
+	 */
+	void (*on_able)(bool is_able, const char *why, void *arg);
+	void *arg;
 };
 
 struct handler_kind {

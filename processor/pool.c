@@ -34,8 +34,9 @@ struct seat {
 	bool is_given; /* this child has the job; else it waits for the next one */
 	struct frame_reader reader;
 	struct lines lines;
-	struct event *timer; /* the next start; when stopping, the TERM */
-	unsigned deaths;     /* in a row, with no run finished */
+	struct event *timer; /* the next start; of a child, when it holds; when stopping, the TERM */
+	unsigned deaths;     /* in a row, and none of them had held */
+	bool holds;	     /* this child */
 	bool is_dying;	     /* told to end or judged; gets no more work */
 	bool was_judged;
 	struct outcome judgement; /* of the job whose child sent garbage; texts are literals */
@@ -48,11 +49,52 @@ struct pool {
 	char *path;
 	char **argv;
 	bool is_stopping;
+	bool is_unable;
 	size_t len;
 	struct seat seats[];
 };
 
 static void seat_start(struct seat *s);
+
+/* ---- whether it can run anything ---- */
+
+static bool is_able(const struct pool *p)
+{
+	bool is_in_vain = false;
+
+	for (size_t i = 0; i < p->len; i++) {
+		if (p->seats[i].holds)
+			return true;
+		is_in_vain |= p->seats[i].deaths >= POOL_STARTS;
+	}
+	return !is_in_vain;
+}
+
+static void tell_able(struct pool *p, const char *why)
+{
+	bool is_unable = !is_able(p);
+
+	if (is_unable == p->is_unable)
+		return;
+	p->is_unable = is_unable;
+	p->env.on_able(!is_unable, is_unable ? why : NULL, p->env.arg);
+}
+
+static void hold(struct seat *s)
+{
+	s->deaths = 0;
+	if (s->holds)
+		return;
+	s->holds = true;
+	tell_able(s->pool, NULL);
+}
+
+static void count_death(struct seat *s, const char *why)
+{
+	s->holds = false;
+	s->deaths++;
+	tell_able(s->pool, why);
+}
 
 /* ---- jobs ---- */
 
@@ -109,6 +151,9 @@ static void judge(struct seat *s, enum outcome_kind kind, const char *type, cons
 {
 	log_warn("handler_misbehaves", LOG_TEXT("task", s->pool->options->task), LOG_TEXT("type", type),
 		LOG_TEXT("why", message));
+	/* It works, if too much. */
+	if (kind == OUTCOME_FAILED)
+		hold(s);
 	s->was_judged = s->is_dying = true;
 	s->judgement = (struct outcome){
 		.kind = kind, .error_type = slice_text(type), .message = slice_text(message)};
@@ -147,7 +192,7 @@ static void take_final(struct seat *s, const struct reply *r)
 		judge(s, OUTCOME_FAILED, "output_too_large", "a result over the output limit");
 		return;
 	}
-	s->deaths = 0;
+	hold(s);
 	end_job(s, &outcome);
 	if (is_idle(s))
 		take_over_waiting(s);
@@ -226,9 +271,12 @@ static void plan_start(struct seat *s)
 	timer_arm(s->timer, wait);
 }
 
-static void describe_death(const struct child_end *end, char *text, size_t len)
+static void describe_death(const struct seat *s, const struct child_end *end, char *text, size_t len)
 {
-	if (end->signal)
+	if (s->was_judged)
+		snprintf(text, len, "the worker sent %.*s", (int)s->judgement.message.len,
+			(const char *)s->judgement.message.data);
+	else if (end->signal)
 		snprintf(text, len, "the worker was ended by signal %d (%s)", end->signal,
 			strsignal(end->signal));
 	else
@@ -241,8 +289,9 @@ static void on_end(const struct child_end *end, void *arg)
 	struct pool *p = s->pool;
 	struct outcome outcome = s->judgement;
 	char message[160];
+	bool is_own_end;
 
-	describe_death(end, message, sizeof message);
+	describe_death(s, end, message, sizeof message);
 	lines_finish(&s->lines, p->options->task, child_pid(s->child));
 	if (!s->was_judged)
 		outcome = (struct outcome){.kind = OUTCOME_RETRY,
@@ -252,8 +301,7 @@ static void on_end(const struct child_end *end, void *arg)
 	if (!p->is_stopping && !s->is_dying)
 		log_warn("worker_died", LOG_TEXT("task", p->options->task),
 			LOG_INT("pid", child_pid(s->child)), LOG_TEXT("why", message));
-	if (!s->is_dying || s->was_judged)
-		s->deaths++;
+	is_own_end = !s->is_dying || s->was_judged;
 	s->child = NULL;
 	s->is_dying = s->was_judged = false;
 	frame_reader_done(&s->reader);
@@ -261,6 +309,9 @@ static void on_end(const struct child_end *end, void *arg)
 		end_job(s, &outcome);
 	if (p->is_stopping)
 		return;
+	if (is_own_end)
+		count_death(s, message);
+	s->holds = false;
 	metrics_add(p->env.metrics, p->env.restarts_metric, 1, p->options->task);
 	plan_start(s);
 }
@@ -284,10 +335,11 @@ static void seat_start(struct seat *s)
 	if (rc < 0) {
 		log_error("worker_not_started", LOG_TEXT("task", s->pool->options->task), LOG_ERRNO(rc));
 		s->child = NULL;
-		s->deaths++;
+		count_death(s, strerror(-rc));
 		plan_start(s);
 		return;
 	}
+	timer_arm(s->timer, POOL_HOLDS_MS);
 	if (s->job)
 		send_job(s);
 	else
@@ -302,6 +354,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		child_end(s->child, GRACE_MS);
 	else if (!s->pool->is_stopping && !s->child)
 		seat_start(s);
+	else if (!s->pool->is_stopping && !s->is_dying)
+		hold(s);
 }
 
 /* ---- the pool ---- */

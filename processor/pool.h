@@ -6,11 +6,17 @@
  * A child answers every request with one final reply (succeeded, failed, retry, canceled), before it any number of
  * progress ones. Anything else is garbage: it is killed, and the run fails and is tried again. Its stderr goes to the
  * log. End of file on its stdin asks it to end.
+ *
+ * A child holds when it has finished a run or has stayed for POOL_HOLDS_MS. While none does, and one has been started
+ * POOL_STARTS times in vain, the pool says that it can run nothing (kind_env.on_able).
  */
 #ifndef PROCESSOR_POOL_H
 #define PROCESSOR_POOL_H
 
 #include "processor/kind.h"
+
+#define POOL_HOLDS_MS 5000
+#define POOL_STARTS   3
 
 struct pool;
 

@@ -42,6 +42,8 @@ static const struct metric_definition metric_table[] = {
 		"Messages that are no request of the task, dead-lettered."},
 	[PROCESSOR_RESTARTS - SERVICE_METRICS] = {"postback_processor_child_restarts_total", METRIC_COUNTER,
 		{"task"}, "Workers and plug-in hosts that ended and are started again."},
+	[PROCESSOR_HANDLER_UP - SERVICE_METRICS] = {"postback_processor_handler_up", METRIC_GAUGE, {"task"},
+		"1 while this handler takes requests and can run them; 0 also while its workers only die."},
 	[PROCESSOR_STRAYS - SERVICE_METRICS] = {"postback_processor_strays_killed_total", METRIC_COUNTER,
 		{NULL}, "Processes that handlers left behind."},
 };
@@ -59,26 +61,40 @@ static void collect(void *arg)
 		metrics_set(m, PROCESSOR_WAITING, (double)handler_waiting(h), task);
 		metrics_set(m, PROCESSOR_UNCONFIRMED, (double)handler_replying(h), task);
 		metrics_set(m, PROCESSOR_PREFETCH, h->wanted, task);
+		metrics_set(m, PROCESSOR_HANDLER_UP, handler_is_up(h), task);
 	}
 	metrics_set(m, PROCESSOR_STRAYS, (double)reaper_strays(p->reaper));
 }
 
 /* ---- readiness ---- */
 
-void processor_lanes_changed(struct processor *p)
+/* Of the first handler that is not up; one that consumes nothing yet comes first. */
+static bool describe_down(const struct processor *p, char *why, size_t len)
 {
-	char why[160];
+	const struct handler *unable = NULL;
 
 	for (size_t i = 0; i < p->handlers_len; i++) {
 		const struct handler *h = p->handlers[i];
 
-		if (h->durable.is_consuming && h->inlined.is_consuming)
-			continue;
-		snprintf(why, sizeof why, "does not consume %s yet", h->options->task);
-		service_health(p->service, "handlers", false, why);
-		return;
+		if (!h->durable.is_consuming || !h->inlined.is_consuming) {
+			snprintf(why, len, "does not consume %s yet", h->options->task);
+			return true;
+		}
+		if (*h->unable_why && !unable)
+			unable = h;
 	}
-	service_health(p->service, "handlers", true, NULL);
+	if (unable)
+		snprintf(why, len, "cannot run %s: %s, again and again", unable->options->task,
+			unable->unable_why);
+	return unable != NULL;
+}
+
+void processor_handlers_changed(struct processor *p)
+{
+	char why[HEALTH_WHY_MAX];
+	bool is_down = describe_down(p, why, sizeof why);
+
+	service_health(p->service, "handlers", !is_down, is_down ? why : NULL);
 }
 
 void processor_cancels_ready(struct processor *p)
@@ -92,7 +108,7 @@ void processor_cancels_ready(struct processor *p)
 		loop_exit(p->service->loop, 1);
 		return;
 	}
-	processor_lanes_changed(p);
+	processor_handlers_changed(p);
 }
 
 /* ---- the end ---- */

@@ -22,6 +22,7 @@ enum {
 	PROCESSOR_JOINED,
 	PROCESSOR_REFUSED,
 	PROCESSOR_RESTARTS,
+	PROCESSOR_HANDLER_UP,
 	PROCESSOR_STRAYS,
 	PROCESSOR_METRICS_END,
 };
@@ -42,8 +43,8 @@ struct processor {
 	bool are_kinds_stopped;
 };
 
-/* A lane has begun to consume or lost its queue. */
-void processor_lanes_changed(struct processor *p);
+/* A lane has begun to consume or lost its queue; a handler can run nothing any more, or can again. */
+void processor_handlers_changed(struct processor *p);
 /* The cancels that were waiting are known: task queues may be consumed. */
 void processor_cancels_ready(struct processor *p);
 

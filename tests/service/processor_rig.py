@@ -97,9 +97,12 @@ class Rig:
 def rig(stack, vhost):
     rigs = []
 
-    def start(handlers, **overrides):
+    def start(handlers, ready=True, **overrides):
+        """ready=False: one of the handlers cannot run anything, and all else is waited for."""
         stack.start({"processor": {"handlers": handlers, "drain": "2s", **overrides.pop("processor", {})}, **overrides},
-                    only=("processor",))
+                    only=("processor",), ready=ready)
+        why = "cannot run"
+        eventually(lambda: ready or why in stack.client_of("processor").get("/readyz").text, timeout=30, what=why)
         rigs.append(Rig(stack, vhost))
         return rigs[0]
 

@@ -356,7 +356,8 @@ def test_a_worker_that_answers_twice_does_not_answer_the_next(rig, worker):
 
 
 def test_a_worker_that_cannot_start_is_a_failed_attempt(rig, tmp_path):
-    r = rig([{"task": "bad", "worker": ["/bin/false"], "timeout": "1s"}, {"task": "echo", "builtin": "echo"}])
+    r = rig([{"task": "bad", "worker": ["/bin/false"], "timeout": "1s"}, {"task": "echo", "builtin": "echo"}],
+            ready=False)
     reply = r.run("bad")
     assert reply["kind"] == "retry"
     assert reply["error"]["type"] in ("worker_died", "timeout")
@@ -519,7 +520,7 @@ def test_a_plugin_prints_to_the_log_and_tells_progress(rig, trial):
 
 
 def test_a_plugin_of_another_abi_is_not_run(rig, trial):
-    r = rig([{"task": "trial", "plugin": trial("99"), "timeout": "1s"}])
+    r = rig([{"task": "trial", "plugin": trial("99"), "timeout": "1s"}], ready=False)
     assert r.run("trial")["kind"] == "retry"
     assert "is no plug-in of ABI 1" in r.stack.processor.log_text()
 
