@@ -33,7 +33,8 @@ static int read_moment(
 	if (value.len > 0 && clock_parse((const char *)value.data, value.len, out) == 0)
 		return 0;
 	return refuse(fault, field,
-		"neither a time by RFC 3339, like \"2026-01-02T03:04:05Z\", nor a duration like \"24h\"");
+		"neither a time by RFC 3339, like \"2026-01-02T03:04:05Z\" (with a + written as %2B), nor a duration "
+		"like \"24h\"");
 }
 
 static int set_status(struct store_replay *r, struct slice value, struct fault *fault)

@@ -241,6 +241,12 @@ def test_a_replay_that_is_not_understood_does_nothing(acme, query, field):
     problem(acme.post(f"/v1/deliveries/retry?{query}"), 422, "invalid-field", field)
 
 
+def test_who_writes_a_time_with_a_bare_plus_is_told_how(acme):
+    path = "/v1/deliveries/retry?status=dead&since=2026-01-01T00:00:00"
+    assert "%2B" in problem(acme.post(f"{path}+02:00"), 422, "invalid-field", "since")["detail"]
+    assert acme.post(f"{path}%2B02:00").status_code == 202
+
+
 def test_what_has_outlived_its_task_is_gone(make_stack, vhost):
     stack = make_stack(vhost.url).start({
         "store": {"result_ttl": "1s", "task_ttl": "2s"},
