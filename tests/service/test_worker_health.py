@@ -94,7 +94,8 @@ def test_one_worker_that_holds_is_enough(rig, worker, tmp_path):
     program = tmp_path / "worker.py"
     program.write_text(once + program.read_text())
     r = rig([{**worker.handler, "concurrency": 2}])
-    assert r.run("report")["kind"] == "succeeded"
+    # It may be given to the one that dies.
+    eventually(lambda: r.run("report")["kind"] == "succeeded", timeout=60, what="the one that holds has it")
     eventually(lambda: r.metric("postback_processor_child_restarts_total") >= 5, timeout=30, what="the other one dies")
     assert handlers_check(r) == {"status": "up"}
 
