@@ -232,11 +232,16 @@ static bool is_tls_error(CURLcode code)
 
 static const char *reason_of(struct http_call *call, CURLcode code, char *scratch, size_t scratch_len)
 {
-	long error = 0;
+	long error = 0, proxy = 0;
 
 	/* A line of the head that is too long for curl is told as that. */
 	if (call->head_len > HTTP_HEADERS_MAX || (code == CURLE_OUT_OF_MEMORY && call->head_len > 0))
 		return "the head of the answer is too large";
+	curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
+	if (proxy >= 300) {
+		snprintf(scratch, scratch_len, "the proxy answered %ld", proxy);
+		return scratch;
+	}
 	if (is_tls_error(code) && *call->curl_error)
 		return call->curl_error;
 	curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &error);

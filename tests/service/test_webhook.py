@@ -486,6 +486,14 @@ def test_a_configured_proxy_is_used(stack):
         assert [hook.path for hook in proxy.hooks] == ["http://receiver.example/hook"]
 
 
+def test_what_a_proxy_refuses_is_told_as_its_refusal(stack):
+    with Receiver() as proxy:  # which knows no CONNECT
+        stack.start(options(allow=[], proxy=f"http://127.0.0.1:{proxy.port}", schedule=["0s"]))
+        task = stack.client.submit("echo", 1, deliver={"webhook": "https://receiver.example/hook"})
+        (made,) = await_deliveries(stack, task, dead=1)
+    assert made.error == "receiver.example: the proxy answered 501"
+
+
 # The end of the service.
 
 def test_a_notifier_that_stops_puts_back_what_it_has_not_begun(stack):
