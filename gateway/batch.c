@@ -370,6 +370,7 @@ static void dispatch_then(struct batch *b)
 	struct dispatch_request r = {
 		.tenant = call_tenant(b->call),
 		.first = b->read.then,
+		.trace = submit_trace(b->call),
 		.is_resumed = b->is_resumed,
 	};
 

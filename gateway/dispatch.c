@@ -9,6 +9,7 @@
 #include "gateway/question.h"
 #include "proto/topology.h"
 #include "runtime/clock.h"
+#include "service/trace.h"
 
 struct dispatch {
 	struct gateway *g;
@@ -292,6 +293,7 @@ static int encode_steps(struct dispatch *d)
 		.tenant = d->request.tenant,
 		.batch = d->request.batch,
 		.retry_of = d->request.retry_of,
+		.trace = d->request.trace,
 	};
 	size_t max = (size_t)d->g->service->options->amqp.max_message;
 	size_t step = 0;

@@ -7,7 +7,7 @@
 
 #include "gateway/gateway.h"
 #include "gateway/submission.h"
-#include "gateway/trace.h"
+#include "proto/trace.h"
 
 enum dispatch_outcome {
 	DISPATCH_ACCEPTED,

@@ -8,6 +8,7 @@
 #include "gateway/own_queue.h"
 #include "proto/topology.h"
 #include "runtime/clock.h"
+#include "service/trace.h"
 
 struct inline_call {
 	LIST_ENTRY(inline_call) link;

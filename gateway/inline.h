@@ -6,7 +6,7 @@
 #define GATEWAY_INLINE_H
 
 #include "gateway/message.h"
-#include "gateway/trace.h"
+#include "proto/trace.h"
 #include "proto/reply.h"
 #include "service/service.h"
 

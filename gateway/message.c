@@ -15,6 +15,7 @@ static int encode_context(const struct submission *s, const struct message_conte
 		.retry_of = c->retry_of,
 		.has_next = s->then != NULL,
 		.is_inline = c->is_inline,
+		.trace = c->trace,
 	};
 
 	return context_encode(&context, out);

@@ -5,10 +5,12 @@
 #define GATEWAY_MESSAGE_H
 
 #include "gateway/submission.h"
+#include "proto/trace.h"
 
 struct message_context {
 	struct slice tenant;
 	struct id batch, retry_of; /* zero: none */
+	struct trace trace;
 	bool is_inline;
 };
 

@@ -9,7 +9,7 @@
 #include "gateway/gateway.h"
 #include "gateway/idempotency.h"
 #include "gateway/submission.h"
-#include "gateway/trace.h"
+#include "proto/trace.h"
 
 enum submit_mode { SUBMIT_ASYNC, SUBMIT_SYNC };
 

@@ -7,8 +7,10 @@
 
 #include "notifier/channel.h"
 #include "notifier/previous.h"
+#include "proto/context.h"
 #include "proto/topology.h"
 #include "runtime/clock.h"
+#include "service/trace.h"
 
 enum {
 	IN_FLIGHT_MAX = 2048,
@@ -99,10 +101,22 @@ static int make_request(
 	return request_encode(r, out);
 }
 
+/* As the client gave it with the submission. */
+static size_t headers_of(const struct request *r, struct broker_header out[TRACE_HEADERS])
+{
+	struct decode_error ignored;
+	struct context context;
+
+	if (!slice_is_set(r->context) || context_decode(r->context, &context, &ignored) < 0)
+		return 0;
+	return trace_headers(&context.trace, out);
+}
+
 static int publish(struct task_channel *c, const struct request *r, struct slice body, struct publish *p)
 {
 	char id[ID_TEXT_LEN + 1];
 	int64_t now_ms = clock_wall_ms();
+	struct broker_header headers[TRACE_HEADERS];
 	struct broker_message m = {
 		.exchange = TOPOLOGY_TASKS_EXCHANGE,
 		.routing_key = r->task,
@@ -114,6 +128,8 @@ static int publish(struct task_channel *c, const struct request *r, struct slice
 		.persistent = true,
 		.mandatory = true,
 		.timeout_ms = PUBLISH_TIMEOUT_MS,
+		.headers = headers,
+		.headers_len = headers_of(r, headers),
 	};
 
 	id_format(&r->id, id);

@@ -25,6 +25,16 @@ static int check_array(struct slice text)
 	return check_json(text, JSON_ARRAY);
 }
 
+static int check_trace_parent(struct slice text)
+{
+	return trace_parent_is_valid(text) ? 0 : -EINVAL;
+}
+
+static int check_trace_state(struct slice text)
+{
+	return trace_state_is_valid(text) ? 0 : -EINVAL;
+}
+
 #define AT(member)   .at = offsetof(struct context, member)
 #define CHECK_OBJECT .check = check_object, .expects = "a JSON object"
 #define CHECK_ARRAY  .check = check_array, .expects = "a JSON array"
@@ -39,6 +49,18 @@ static const struct field rows[] = {
 	{.key = "retry_of", .type = FIELD_ID, AT(retry_of)},
 	{.key = "has_next", .type = FIELD_BOOL, AT(has_next)},
 	{.key = "is_inline", .type = FIELD_BOOL, AT(is_inline)},
+	{.key = "traceparent",
+		.type = FIELD_TEXT,
+		AT(trace.parent),
+		.max = TRACE_TEXT_MAX,
+		.check = check_trace_parent,
+		.expects = "a traceparent"},
+	{.key = "tracestate",
+		.type = FIELD_TEXT,
+		AT(trace.state),
+		.max = TRACE_TEXT_MAX,
+		.check = check_trace_state,
+		.expects = "a tracestate"},
 };
 
 static const struct fields fields = FIELDS(rows);

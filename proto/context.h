@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "proto/decode.h"
 #include "proto/id.h"
+#include "proto/trace.h"
 
 #define CONTEXT_TENANT_MAX 255 /* bytes */
 
@@ -20,6 +21,7 @@ struct context {
 	struct slice deliver;
 	struct id batch;    /* zero: none */
 	struct id retry_of; /* zero: none */
+	struct trace trace; /* of the client; for what is published later */
 	bool has_next;	    /* rows wait for this task's outcome (a chain or `then`) */
 	bool is_inline;	    /* inline lane: the reply goes to an open connection, nothing is stored */
 };

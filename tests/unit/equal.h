@@ -54,7 +54,8 @@ static inline bool context_is_equal(const struct context *a, const struct contex
 	return same_bytes(a->tenant, b->tenant) && same_bytes(a->task, b->task) &&
 	       same_bytes(a->metadata, b->metadata) && same_bytes(a->deliver, b->deliver) &&
 	       id_is_equal(&a->batch, &b->batch) && id_is_equal(&a->retry_of, &b->retry_of) &&
-	       a->has_next == b->has_next && a->is_inline == b->is_inline;
+	       a->has_next == b->has_next && a->is_inline == b->is_inline &&
+	       same_bytes(a->trace.parent, b->trace.parent) && same_bytes(a->trace.state, b->trace.state);
 }
 
 static inline bool control_is_equal(const struct control *a, const struct control *b)

@@ -20,6 +20,8 @@ static struct context whole(void)
 		.retry_of = {{2}},
 		.has_next = true,
 		.is_inline = true,
+		.trace = {slice_text("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+			slice_text("a=b")},
 	};
 }
 
@@ -110,6 +112,14 @@ static void a_forged_context_is_refused_with_its_place(void **state)
 		{"retry_of", WIRE("\xc4\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), "retry_of", "not an id"},
 		{"has_next", WIRE("\x01"), "has_next", "not a boolean"},
 		{"is_inline", WIRE("\xc0"), "is_inline", "not a boolean"},
+		{"traceparent",
+			WIRE("\xa2"
+			     "00"),
+			"traceparent", "not a traceparent"},
+		{"tracestate",
+			WIRE("\xa3"
+			     "a=\n"),
+			"tracestate", "not a tracestate"},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

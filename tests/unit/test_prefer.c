@@ -8,7 +8,7 @@
 #include "gateway/idempotency.h"
 #include "gateway/list.h"
 #include "gateway/prefer.h"
-#include "gateway/trace.h"
+#include "proto/trace.h"
 
 /* On the heap to the byte, so that a byte too far is seen. */
 static struct slice heap(const char *text)

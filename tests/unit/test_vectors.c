@@ -143,6 +143,8 @@ static void put_context(struct buf *out, const struct context *c)
 	put_id(out, "retry_of", &c->retry_of);
 	put_true(out, "has_next", c->has_next);
 	put_true(out, "is_inline", c->is_inline);
+	put_text(out, "traceparent", c->trace.parent);
+	put_text(out, "tracestate", c->trace.state);
 }
 
 static void put_control(struct buf *out, const struct control *c)

@@ -1,4 +1,6 @@
-#include "gateway/trace.h"
+#include "proto/trace.h"
+
+#include <string.h>
 
 enum { PARENT_LEN = 55, TRACE_AT = 3, TRACE_LEN = 32, SPAN_AT = 36, SPAN_LEN = 16, FLAGS_AT = 53 };
 
@@ -27,7 +29,7 @@ static bool has_good_length(struct slice text)
 		return false;
 	if (memcmp(text.data, "00", 2) == 0)
 		return text.len == PARENT_LEN;
-	return memcmp(text.data, "ff", 2) != 0 && text.len <= TRACE_STATE_MAX &&
+	return memcmp(text.data, "ff", 2) != 0 && text.len <= TRACE_TEXT_MAX &&
 	       (text.len == PARENT_LEN || text.data[PARENT_LEN] == '-');
 }
 
@@ -50,6 +52,11 @@ bool trace_parent_is_valid(struct slice text)
 	       !is_zero(text, SPAN_AT, SPAN_LEN);
 }
 
+bool trace_state_is_valid(struct slice text)
+{
+	return text.len > 0 && text.len <= TRACE_TEXT_MAX && is_printable(text);
+}
+
 struct trace trace_of(struct slice parent, struct slice state)
 {
 	struct trace t = {0};
@@ -57,18 +64,7 @@ struct trace trace_of(struct slice parent, struct slice state)
 	if (!trace_parent_is_valid(parent))
 		return t;
 	t.parent = parent;
-	if (state.len > 0 && state.len <= TRACE_STATE_MAX && is_printable(state))
+	if (trace_state_is_valid(state))
 		t.state = state;
 	return t;
-}
-
-size_t trace_headers(const struct trace *t, struct broker_header out[TRACE_HEADERS])
-{
-	size_t len = 0;
-
-	if (slice_is_set(t->parent))
-		out[len++] = (struct broker_header){"traceparent", t->parent};
-	if (slice_is_set(t->state))
-		out[len++] = (struct broker_header){"tracestate", t->state};
-	return len;
 }
