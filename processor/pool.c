@@ -151,9 +151,6 @@ static void judge(struct seat *s, enum outcome_kind kind, const char *type, cons
 {
 	log_warn("handler_misbehaves", LOG_TEXT("task", s->pool->options->task), LOG_TEXT("type", type),
 		LOG_TEXT("why", message));
-	/* It works, if too much. */
-	if (kind == OUTCOME_FAILED)
-		hold(s);
 	s->was_judged = s->is_dying = true;
 	s->judgement = (struct outcome){
 		.kind = kind, .error_type = slice_text(type), .message = slice_text(message)};
@@ -274,7 +271,7 @@ static void plan_start(struct seat *s)
 static void describe_death(const struct seat *s, const struct child_end *end, char *text, size_t len)
 {
 	if (s->was_judged)
-		snprintf(text, len, "the worker sent %.*s", (int)s->judgement.message.len,
+		snprintf(text, len, "the worker was ended: %.*s", (int)s->judgement.message.len,
 			(const char *)s->judgement.message.data);
 	else if (end->signal)
 		snprintf(text, len, "the worker was ended by signal %d (%s)", end->signal,

@@ -87,6 +87,15 @@ def test_a_worker_that_holds_without_work_makes_its_processor_ready_again(rig, w
     r.stack.await_ready("processor", timeout=60)
 
 
+def test_a_worker_that_prints_text_at_every_start_is_told_so(rig, worker, tmp_path):
+    program = tmp_path / "worker.py"
+    program.write_text(program.read_text().replace("sys.exit(7)", "print('hello', flush=True)"))
+    r = rig([worker.handler])
+    die_at_every_start(r, worker)
+    assert handlers_check(r)["reason"] == \
+        "cannot run report: the worker was ended: no frame, perhaps text printed to stdout, again and again"
+
+
 def test_one_worker_that_holds_is_enough(rig, worker, tmp_path):
     second = tmp_path / "second"
     # The first child to come makes the file; whoever finds it dies.
