@@ -214,7 +214,7 @@ static void other_replays_are_refused(void **state)
 		const char *name, *value, *field;
 	} wrong[] = {{"since", "", "since"}, {"since", "yesterday", "since"}, {"since", "-1h", "since"},
 		{"until", "2026-01-02", "until"}, {"channel", "task", "channel"}, {"channel", "", "channel"},
-		{"endpoint", "1", "endpoint"}, {"status", "dead", "status"}, {"task", "echo", ""}};
+		{"endpoint", "1", "endpoint"}, {"status", "dead", "status"}, {"task", "echo", "task"}};
 	struct store_replay r;
 	struct fault fault;
 
