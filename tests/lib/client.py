@@ -12,7 +12,7 @@ TERMINAL = ("succeeded", "failed", "canceled", "dead")
 class Client:
     """Paths are given from the root; `key` is sent as Authorization: Bearer. No redirect is followed, no proxy used."""
 
-    def __init__(self, base, key=None, timeout=30):
+    def __init__(self, base, key=None, timeout=60):
         self.base = base
         self.key = key
         self.timeout = timeout
@@ -78,7 +78,7 @@ class Client:
     def result(self, task_id):
         return self.get(f"/v1/tasks/{task_id}/result")
 
-    def await_end(self, task_id, timeout=30):
+    def await_end(self, task_id, timeout=60):
         """The status document once it is terminal."""
         document = {}
 
@@ -89,5 +89,5 @@ class Client:
         eventually(has_ended, timeout=timeout, every=0.05, what=f"task {task_id} ends; {document}")
         return document
 
-    def await_status(self, task_id, status, timeout=30):
+    def await_status(self, task_id, status, timeout=60):
         eventually(lambda: self.status(task_id)["status"] == status, timeout=timeout, what=f"{task_id} is {status}")

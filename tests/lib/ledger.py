@@ -85,16 +85,16 @@ class Ledger:
             assert not thread.is_alive(), "a submission hangs"
         self._threads.clear()
 
-    def await_accepted(self, more, timeout=30):
+    def await_accepted(self, more, timeout=90):
         """Until `more` submissions than now were accepted."""
         target = len(self.accepted) + more
         eventually(lambda: len(self.accepted) >= target, timeout=timeout, what=f"{target} accepted submissions")
 
-    def await_refused(self, more, timeout=30):
+    def await_refused(self, more, timeout=90):
         target = len(self.refused) + more
         eventually(lambda: len(self.refused) >= target, timeout=timeout, what=f"{target} refused submissions")
 
-    def check(self, expect=("succeeded",), timeout=120):
+    def check(self, expect=("succeeded",), timeout=180):
         """Waits until every accepted task has ended, in one of the states `expect`, and sees that none changes
         afterwards. What was called unknown may have run or not, but has not ended twice either. Returns the
         documents by id."""

@@ -4,7 +4,7 @@ import socket
 
 
 class RawConnection:
-    def __init__(self, port, host="127.0.0.1", timeout=10):
+    def __init__(self, port, host="127.0.0.1", timeout=60):
         self.socket = socket.create_connection((host, port), timeout=timeout)
         self._received = b""
 
@@ -69,7 +69,7 @@ class RawConnection:
         while self._line():
             pass
 
-    def is_closed(self, timeout=10):
+    def is_closed(self, timeout=60):
         """True when the other side closes within `timeout` without saying more."""
         self.socket.settimeout(timeout)
         try:

@@ -43,7 +43,7 @@ class RawSocket(RawConnection):
         else:
             self.socket = socket.socket()
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            self.socket.settimeout(10)
+            self.socket.settimeout(60)
             self.socket.connect(("127.0.0.1", port))
             self._received = b""
         if opens:

@@ -83,7 +83,7 @@ class Receiver:
         """The requests to a path, in the order in which they came."""
         return [hook for hook in list(self.hooks) if hook.path == path]
 
-    def await_hooks(self, path, count, timeout=20):
+    def await_hooks(self, path, count, timeout=60):
         eventually(lambda: len(self.of(path)) >= count, timeout=timeout,
                    what=f"{count} webhooks at {path}; there are {len(self.of(path))}")
         return self.of(path)

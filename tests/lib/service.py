@@ -41,7 +41,7 @@ def spawn(args, log, **options):
                                preexec_fn=_die_with_parent, **options).result()
 
 
-def run(*args, timeout=30, env=None):
+def run(*args, timeout=120, env=None):
     """A service's program to its end: `run("gateway", "--check", "--config", path)`."""
     program = BIN / f"postback-{args[0]}"
     return subprocess.run([program, *map(str, args[1:])], capture_output=True, text=True, timeout=timeout,

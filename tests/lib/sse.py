@@ -77,11 +77,11 @@ class EventStream:
 
     # What tests want to know.
 
-    def await_events(self, count, timeout=20):
+    def await_events(self, count, timeout=60):
         eventually(lambda: len(self.events) >= count, timeout=timeout, what=f"{count} events; {self.events}")
         return self.events
 
-    def await_end(self, timeout=30):
+    def await_end(self, timeout=60):
         assert self.ended.wait(timeout), f"the stream goes on: {self.events}"
         return self.events
 

@@ -2,7 +2,7 @@
 import time
 
 
-def eventually(condition, timeout=10.0, every=0.02, what=None):
+def eventually(condition, timeout=30.0, every=0.02, what=None):
     """Calls `condition` until it returns something true and returns that. An AssertionError or a connection that is
     refused or cut counts as not yet; what was seen last is told when the time is over."""
     deadline = time.monotonic() + timeout

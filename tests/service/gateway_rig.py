@@ -66,7 +66,7 @@ class Worker:
     def close(self):
         self.amqp.close()
 
-    def take(self, timeout=10):
+    def take(self, timeout=60):
         """(request, properties) of the next message."""
         got = eventually(lambda: self.amqp.get(self.queue), timeout=timeout, what=f"a message in {self.queue}")
         return msgpack.unpackb(got[2]), got[1]

@@ -65,12 +65,12 @@ class Rig:
         self._collect()
         return [reply for reply in self.replies.get(task_id, []) if not kinds or reply["kind"] in kinds]
 
-    def await_reply(self, task_id, *kinds, timeout=20):
+    def await_reply(self, task_id, *kinds, timeout=60):
         """The first reply of these kinds, any final one without."""
         return eventually(lambda: self.said(task_id, *(kinds or FINAL)), timeout=timeout,
                           what=f"a reply for {task_id.hex()}")[0]
 
-    def run(self, task, payload=b"", timeout=20, **more):
+    def run(self, task, payload=b"", timeout=60, **more):
         return self.await_reply(self.send(task, payload, **more), timeout=timeout)
 
     def metric(self, name, **labels):
