@@ -21,6 +21,9 @@ if(POSTBACK_SANITIZE)
 	target_compile_options(postback_options INTERFACE -fsanitize=${POSTBACK_SANITIZE} -fno-omit-frame-pointer
 		-fno-sanitize-recover=all)
 	target_link_options(postback_options INTERFACE -fsanitize=${POSTBACK_SANITIZE})
+	if(POSTBACK_SANITIZE MATCHES thread)
+		target_sources(postback_options INTERFACE ${PROJECT_SOURCE_DIR}/cmake/tsan.c)
+	endif()
 endif()
 if(POSTBACK_HARDEN)
 	target_compile_options(postback_options INTERFACE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
