@@ -55,7 +55,7 @@ def test_garbage_is_put_away_and_the_next_request_works(stack, vhost, place):
         works(client)
         if exchange in ("postback.tasks", "postback.reply", "postback.dead"):
             # The foreign id in a task's queue is run, as a request should be; its reply is what is not ours.
-            eventually(lambda: dead_letters(stack) == len(GARBAGE), timeout=20,
+            eventually(lambda: dead_letters(stack) == len(GARBAGE), timeout=60,
                        what=f"{len(GARBAGE)} dead letters, there are {dead_letters(stack)}")
         for queue in ("postback.replies", "postback.dead", "postback.tasks.echo"):
             eventually(lambda queue=queue: amqp.depth(queue) == 0, what=f"{queue} is empty")

@@ -65,7 +65,7 @@ def test_who_followed_at_a_gateway_that_goes_gets_the_outcome_from_the_other(sta
     client = stack.start({"processor": {"handlers": handlers}}).client
     stack.add("gateway", "second")
     stack.await_ready("second")
-    tasks = [client.submit("sleep", {"seconds": 1.5 + n % 4 / 2}) for n in range(FOLLOWERS)]
+    tasks = [client.submit("sleep", {"seconds": 4 + n % 4 / 2}) for n in range(FOLLOWERS)]
     followers = [Follower(stack, task, ["gateway", "second"]) for task in tasks]
     eventually(lambda: all(follower.told for follower in followers), what="all follow at the first")
     if how == "killed":
@@ -73,7 +73,7 @@ def test_who_followed_at_a_gateway_that_goes_gets_the_outcome_from_the_other(sta
     else:
         stack.gateway.stop()
     for follower in followers:
-        follower.join(30)
+        follower.join(60)
     check(followers)
     assert any(number > 0 for follower in followers for number, _, _ in follower.told)
     if how == "stopped":
@@ -84,7 +84,7 @@ def test_a_client_of_many_tasks_loses_none_when_its_gateway_is_killed(stack):
     client = stack.start().client
     stack.add("gateway", "second")
     stack.await_ready("second")
-    tasks = [client.submit("echo", n, delay="1500ms") for n in range(100)]
+    tasks = [client.submit("echo", n, delay="5s") for n in range(100)]
     ended, revs = {}, {}
 
     def follow(port):

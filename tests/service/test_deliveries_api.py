@@ -80,7 +80,7 @@ def test_a_delivery_is_told_with_its_attempt(acme, receiver):
                     "target": receiver.url("/ok"), "endpoint": None, "status": "delivered", "next_at": None,
                     "attempts_made": 1,
                     "links": {"self": f"/v1/deliveries/{told['id']}", "task": f"/v1/tasks/{task}"}}
-    assert attempt.pop("at").endswith("Z") and 0 <= attempt.pop("took_ms") < 2000
+    assert attempt.pop("at").endswith("Z") and 0 <= attempt.pop("took_ms") < 60000
     assert attempt == {"number": 1, "status": 200, "error": None, "response": "thank ü \0 �"}
 
 
@@ -254,7 +254,7 @@ def test_what_has_outlived_its_task_is_gone(make_stack, vhost):
     with Receiver() as receiver:
         task = stack.client.submit("echo", deliver={"webhook": receiver.url("/gone")})
         told = await_status(stack.client, task, "delivered")
-        eventually(lambda: stack.client.get(f"/v1/tasks/{task}").status_code == 410, timeout=30)
+        eventually(lambda: stack.client.get(f"/v1/tasks/{task}").status_code == 410, timeout=60)
         problem(stack.client.get(f"/v1/tasks/{task}/deliveries"), 410, "gone")
         problem(stack.client.get(f"/v1/deliveries/{told['id']}"), 410, "gone")
         problem(stack.client.post(f"/v1/deliveries/{told['id']}/retry"), 410, "gone")

@@ -82,7 +82,7 @@ def bad_server():
 @pytest.fixture(scope="module")
 def bad(make_module_stack, bad_server):
     """Whose mail server is bad_server."""
-    return make_module_stack("bad", url=bad_server.url, timeout="1s", schedule=["0s", "100ms", "100ms"])
+    return make_module_stack("bad", url=bad_server.url, timeout="2s", schedule=["0s", "100ms", "100ms"])
 
 
 @pytest.fixture
@@ -360,7 +360,7 @@ def test_what_passes_the_rate_is_put_off_and_not_lost(ways, bad_server):
 def test_what_waits_when_the_service_ends_is_sent_by_the_next(ways, bad_server, misbehave):
     # One connection, which hangs: the others have not begun.
     misbehave("DATA", hang)
-    stack = ways(url=bad_server.url, concurrency=1, timeout="3s")
+    stack = ways(url=bad_server.url, concurrency=1, timeout="6s")
     tasks = [submit(stack, "waiting@example.com") for _ in range(8)]
     eventually(lambda: bad_server.commands.count("DATA") and metric(stack, "postback_notifier_due_in_flight") == 8,
                what="all are in hand")
@@ -376,7 +376,7 @@ def test_what_waits_when_the_service_ends_is_sent_by_the_next(ways, bad_server, 
 
 def test_a_server_that_is_slow_at_one_mail_holds_up_no_other(ways, bad_server, misbehave):
     misbehave("CONTENT", hang, None)
-    stack = ways(url=bad_server.url, timeout="4s")
+    stack = ways(url=bad_server.url, timeout="8s")
     slow = submit(stack, "slow@example.com")
     eventually(lambda: "DATA" in bad_server.commands, what="the first has begun")
     await_deliveries(stack, submit(stack, "quick@example.com"), delivered=1)
@@ -465,8 +465,8 @@ def test_a_server_that_hangs_is_left_and_tried_again(bad, misbehave, step):
     failed, delivered = await_deliveries(bad, submit(bad), delivered=1)
     assert (failed.status, delivered.status) == (0, 250)
     called = {"CONNECT": "the connection", "CONTENT": "the message"}.get(step, step)
-    assert failed.error == f"timed out after 1000 ms, waiting for an answer to {called}"
-    assert failed.took_ms < 5000
+    assert failed.error == f"timed out after 2000 ms, waiting for an answer to {called}"
+    assert failed.took_ms < 20000
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -504,7 +504,7 @@ def test_a_connection_that_breaks_is_made_again(bad, misbehave, step, behaviour)
 @pytest.mark.parametrize("step", ["CONNECT", "EHLO", "RCPT", "CONTENT"])
 def test_a_server_that_talks_nonsense_is_survived(bad, misbehave, step, behaviour):
     misbehave(step, behaviour, None)
-    failed, delivered = await_deliveries(bad, submit(bad), delivered=1, timeout=30)
+    failed, delivered = await_deliveries(bad, submit(bad), delivered=1)
     assert failed.error and len(failed.response or b"") <= 1024
     assert delivered.status == 250
     assert bad.notifier.rss_bytes() < 600 << 20

@@ -134,7 +134,7 @@ def hostile(rig, tmp_path):
     r = started[0]
     assert r.run("good", b"still here")["result"] == b"still here"
     assert r.stack.processor.is_running()
-    assert r.metric("postback_processor_running") == 0
+    eventually(lambda: r.metric("postback_processor_running") == 0, what="nothing runs")
     r.await_acked("bad")
 
 
@@ -154,7 +154,7 @@ def test_a_program_that_complains_without_end(hostile):
 
 
 def test_a_program_that_never_ends(hostile, tmp_path):
-    r = hostile({"exec": ["/bin/sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 1000"]})
+    r = hostile({"exec": ["/bin/sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 1000"], "timeout": "3s"})
     reply = r.run("bad")
     assert reply["error"]["type"] == "timeout"
     assert not is_alive(pid_in(tmp_path / "pid"))
@@ -162,7 +162,7 @@ def test_a_program_that_never_ends(hostile, tmp_path):
 
 def test_a_program_that_ignores_term(hostile, tmp_path):
     script = f"trap '' TERM INT HUP; echo $$ > {tmp_path}/pid; while :; do sleep 1; done"
-    r = hostile({"exec": ["/bin/sh", "-c", script]})
+    r = hostile({"exec": ["/bin/sh", "-c", script], "timeout": "3s"})
     reply = r.run("bad")
     assert reply["error"]["type"] == "timeout"
     assert not is_alive(pid_in(tmp_path / "pid"))
@@ -174,7 +174,7 @@ def test_a_program_that_stops_itself(hostile):
 
 
 def test_a_program_that_crashes(hostile):
-    r = hostile({"exec": ["/bin/sh", "-c", "kill -ABRT $$"]})
+    r = hostile({"exec": ["/bin/sh", "-c", "kill -ABRT $$"], "timeout": "30s"})
     assert r.run("bad")["error"]["type"] == "signal"
 
 
@@ -184,7 +184,7 @@ def test_a_program_that_closes_its_pipes_and_goes_on(hostile):
 
 
 def test_a_program_that_closes_its_pipes_and_succeeds(hostile):
-    r = hostile({"exec": ["/bin/sh", "-c", "echo done; exec 0<&- 1>&- 2>&-; sleep 0.2"]})
+    r = hostile({"exec": ["/bin/sh", "-c", "echo done; exec 0<&- 1>&- 2>&-; sleep 0.2"], "timeout": "30s"})
     assert r.run("bad", b"x" * 1_000_000)["result"] == b"done\n"
 
 
@@ -192,7 +192,7 @@ def test_a_grandchild_that_hides_and_holds_stdout_is_not_waited_for(hostile, tmp
     script = f"setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 1000' & while [ ! -s {tmp_path}/pid ]; do sleep 0.01; " \
              "done; echo done"
     r = hostile({"exec": ["/bin/sh", "-c", script], "timeout": "30s"})
-    assert r.run("bad", timeout=15)["result"] == b"done\n"
+    assert r.run("bad")["result"] == b"done\n"
     hidden = pid_in(tmp_path / "pid")
     eventually(lambda: not is_alive(hidden), what="the hidden grandchild is killed")
     eventually(lambda: r.metric("postback_processor_strays_killed_total") >= 1)
@@ -201,7 +201,7 @@ def test_a_grandchild_that_hides_and_holds_stdout_is_not_waited_for(hostile, tmp
 
 def test_a_grandchild_in_the_group_goes_with_it(hostile, tmp_path):
     r = hostile({"exec": ["/bin/sh", "-c", f"sleep 1000 & echo $! > {tmp_path}/pid; echo done"], "timeout": "30s"})
-    assert r.run("bad", timeout=15)["result"] == b"done\n"
+    assert r.run("bad")["result"] == b"done\n"
     eventually(lambda: not is_alive(pid_in(tmp_path / "pid")), what="the grandchild is killed")
 
 
@@ -209,14 +209,14 @@ def test_generations_that_hide_are_all_reaped(hostile, tmp_path):
     script = f"setsid sh -c 'setsid sh -c \"setsid sleep 1000 & setsid sleep 1001 & echo > {tmp_path}/up; sleep 999\" & " \
              f"sleep 998' & while [ ! -e {tmp_path}/up ]; do sleep 0.01; done; echo done"
     r = hostile({"exec": ["/bin/sh", "-c", script], "timeout": "30s"})
-    assert r.run("bad", timeout=15)["result"] == b"done\n"
+    assert r.run("bad")["result"] == b"done\n"
     eventually(lambda: not children_of(r.stack.processor.pid), what="all are killed and reaped")
 
 
 def test_a_program_that_prints_after_its_parent_ended_is_bounded(hostile):
     r = hostile({"exec": ["/bin/sh", "-c", "setsid yes & sleep 0.1"], "output_limit": "100MiB", "timeout": "30s"},
                 amqp={"max_message": "120MiB"})
-    reply = r.run("bad", timeout=25)
+    reply = r.run("bad")
     assert reply["kind"] in ("succeeded", "failed")
 
 
@@ -224,7 +224,7 @@ def test_a_program_that_has_gone_is_a_failed_attempt(hostile, tmp_path):
     program = tmp_path / "here"
     program.write_text("#!/bin/sh\necho here\n")
     program.chmod(0o755)
-    r = hostile({"exec": [str(program)], "retry": {"attempts": 2}})
+    r = hostile({"exec": [str(program)], "timeout": "30s", "retry": {"attempts": 2}})
     assert r.run("bad")["result"] == b"here\n"
     program.unlink()
     reply = r.run("bad")
@@ -262,7 +262,7 @@ def worker(tmp_path):
     """A handler that runs the payload as Python inside a worker."""
     program = tmp_path / "worker.py"
     program.write_text(WORKER)
-    return {"task": "bad", "worker": [PYTHON, "-u", str(program)], "timeout": "3s", **ONCE}
+    return {"task": "bad", "worker": [PYTHON, "-u", str(program)], "timeout": "25s", **ONCE}
 
 
 GOOD = b'send(request, "succeeded", result=b"%d" % os.getpid(), content_type="text/plain")'
@@ -299,9 +299,11 @@ def test_a_worker_tells_progress_latest_wins_and_in_order(rig, worker):
     r = rig([worker])
     script = b'for i in range(400):\n  send(request, "progress", progress={"percent": i}, seq=i)\n  time.sleep(0.002)\n' + GOOD
     task_id = r.send("bad", script, context=b"c")
-    assert r.await_reply(task_id)["kind"] == "succeeded"
+    reply = r.await_reply(task_id)
+    assert reply["kind"] == "succeeded"
     progress = r.said(task_id, "progress")
-    assert 3 <= len(progress) <= 30
+    # Ten a second.
+    assert 3 <= len(progress) <= 5 + (reply["finished_at"] - reply["started_at"]) / 100
     assert [reply["seq"] for reply in progress] == list(range(1, len(progress) + 1))
     percents = [reply["progress"]["percent"] for reply in progress]
     assert percents == sorted(percents)
@@ -329,7 +331,7 @@ MISDEEDS = {
 def test_a_worker_that_misbehaves_fails_one_run(rig, worker, misdeed):
     r = rig([{**worker, "retry": {"attempts": 2}}])
     script, error_type = MISDEEDS[misdeed]
-    reply = r.run("bad", script)
+    reply = r.run("bad", script, timeout_ms=3000 if error_type == "timeout" else None)
     assert (reply["kind"], reply["error"]["type"]) == ("retry", error_type)
     assert r.run("bad", GOOD)["kind"] == "succeeded"
     r.await_acked("bad")
@@ -382,7 +384,7 @@ def test_what_workers_say_goes_to_the_log_bounded(rig, worker):
     r.run("bad", b'print("line\\n" * 100000); ' + GOOD)
     assert r.stack.processor.log_text().count("event=handler_says") < 200
     r.run("bad", b"os._exit(3)")
-    assert f"event=worker_died task=bad pid={pid} " in r.stack.processor.log_text()
+    eventually(lambda: f"event=worker_died task=bad pid={pid} " in r.stack.processor.log_text())
 
 
 def test_workers_leave_with_the_processor(rig, worker):
@@ -492,9 +494,10 @@ def test_a_plugin_is_told_the_task_and_gives_a_result(rig, trial):
 
 def test_a_plugin_fails_alone(rig, trial):
     # A sanitizer in the host would report the crash that is meant.
-    r = rig([{"task": "trial", "plugin": trial(), "timeout": "2s", "output_limit": "1MiB", "retry": {"attempts": 2},
+    r = rig([{"task": "trial", "plugin": trial(), "timeout": "30s", "output_limit": "1MiB", "retry": {"attempts": 2},
               "env": ["ASAN_OPTIONS=handle_segv=0", "TSAN_OPTIONS=handle_segv=0"]}])
-    outcomes = {what: r.run("trial", what) for what in (b"crash", b"exit", b"hang", b"large", b"fail", b"retry")}
+    outcomes = {what: r.run("trial", what, timeout_ms=2000 if what == b"hang" else None)
+                for what in (b"crash", b"exit", b"hang", b"large", b"fail", b"retry")}
     seen = {what: (reply["kind"], reply["error"]["type"]) for what, reply in outcomes.items()}
     assert seen == {
         b"crash": ("retry", "worker_died"),
@@ -520,9 +523,9 @@ def test_a_plugin_prints_to_the_log_and_tells_progress(rig, trial):
 
 
 def test_a_plugin_of_another_abi_is_not_run(rig, trial):
-    r = rig([{"task": "trial", "plugin": trial("99"), "timeout": "1s"}], ready=False)
+    r = rig([{"task": "trial", "plugin": trial("99"), "timeout": "3s"}], ready=False)
     assert r.run("trial")["kind"] == "retry"
-    assert "is no plug-in of ABI 1" in r.stack.processor.log_text()
+    eventually(lambda: "is no plug-in of ABI 1" in r.stack.processor.log_text())
 
 
 def test_the_example_plugin(rig):
@@ -677,8 +680,8 @@ def test_http_that_hangs_times_out_and_the_next_works(rig, upstream):
         return 200, {}, b"ok"
 
     upstream.answers = answers
-    r = rig([http(upstream.url, timeout="500ms", concurrency=2)])
-    reply = r.run("web", b"hang")
+    r = rig([http(upstream.url, concurrency=2)])
+    reply = r.run("web", b"hang", timeout_ms=500)
     assert (reply["kind"], reply["error"]["type"]) == ("retry", "timeout")
     assert r.run("web", b"go")["result"] == b"ok"
     task_id = r.send("web", b"hang", timeout_ms=60000)

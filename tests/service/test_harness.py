@@ -263,7 +263,7 @@ def test_a_memory_alarm_holds_publishes_back(own_broker, own_vhost):
         thread.join(0.5)
         assert thread.is_alive()
         own_broker.set_alarm(False)
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
         eventually(lambda: amqp.depth("q") == 1)
 
@@ -277,7 +277,7 @@ def test_a_killed_broker_comes_back_with_its_port_and_data(own_broker, own_vhost
     assert not is_open(port)
     own_broker.start()
     assert own_broker.port == port
-    eventually(lambda: own_vhost.depth("kept") == 1, timeout=30)
+    eventually(lambda: own_vhost.depth("kept") == 1, timeout=60)
 
 
 def test_raw_http_reads_lengths_chunks_and_closes():

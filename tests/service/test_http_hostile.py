@@ -185,7 +185,7 @@ def test_a_head_that_drips_is_cut_in_all(make_probe):
             if select_readable(connection, 0.02):
                 break
         is_problem(connection.response(), 408, "request-timeout")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
     assert probe.is_well()
 
 
@@ -202,7 +202,7 @@ def test_a_body_that_drips_is_cut_in_all(make_probe):
 
 
 def test_an_idle_connection_is_closed_without_a_word(make_probe):
-    probe = make_probe(limits={"idle_timeout": "200ms"})
+    probe = make_probe(limits={"idle_timeout": "1s"})
     with probe.connect() as silent, probe.connect() as kept:
         kept.send(request())
         assert kept.response()[0] == 200

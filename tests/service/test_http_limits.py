@@ -241,19 +241,23 @@ def test_calls_in_flight_are_bounded(make_probe):
 
 def test_submissions_are_bounded_for_each_tenant(make_probe):
     probe = make_probe(limits={"rate": 5})
-    answers = [probe.ask("POST", "/v1/submit") for _ in range(8)]
+    # All at once: what comes one by one may come so slowly that it is no more than the rate.
+    with probe.connect() as connection:
+        connection.send(b"".join(request("POST", "/v1/submit") for _ in range(20)))
+        answers = [connection.response() for _ in range(20)]
     assert [answer[0] for answer in answers[:5]] == [204] * 5
-    assert answers[7][0] == 429
-    is_problem(answers[7], 429, "rate-limited")
-    assert answers[7][1]["retry-after"] == "1"
+    is_problem(answers[19], 429, "rate-limited")
+    assert answers[19][1]["retry-after"] == "1"
     assert probe.ask(target="/v1/say/x")[0] == 200
     eventually(lambda: probe.ask("POST", "/v1/submit")[0] == 204)
 
 
 def test_a_batch_is_paid_for(make_probe):
     probe = make_probe(limits={"rate": 5})
-    assert probe.ask("POST", "/v1/batch")[0] == 204
-    answer = probe.ask("POST", "/v1/submit")
+    with probe.connect() as connection:
+        connection.send(request("POST", "/v1/batch") + request("POST", "/v1/submit"))
+        assert connection.response()[0] == 204
+        answer = connection.response()
     is_problem(answer, 429, "rate-limited")
     assert int(answer[1]["retry-after"]) in (1, 2)
 
@@ -277,7 +281,7 @@ def test_stopping_answers_what_waits_and_closes_what_idles(make_probe):
         status, headers, _ = waiting.response()
         assert (status, headers["connection"]) == (200, "close")
         assert waiting.is_closed()
-    assert probe.service.process.wait(10) == 0
+    assert probe.service.process.wait(60) == 0
     probe.service._is_wanted = False
 
 
@@ -290,7 +294,7 @@ def test_an_end_cut_short_leaves_nothing_behind(make_probe):
     probe.service.process.terminate()
     eventually(lambda: connections[2].is_closed(timeout=0.1))
     probe.service.process.terminate()
-    assert probe.service.process.wait(10) == 1
+    assert probe.service.process.wait(60) == 1
     probe.service._is_wanted = False
     for connection in connections:
         connection.close()

@@ -12,7 +12,7 @@ api = module_stack(
                             shell("page", "printf '\\377\\000'", content_type="image/x-own"),
                             shell("slow-at-first", "mkdir slow 2>/dev/null && sleep 5; echo done"),
                             shell("left-at-first", "mkdir left 2>/dev/null && sleep 5; echo done")]},
-    gateway={"tasks": ["parked"], "limits": {"sync_timeout": "1s"},
+    gateway={"tasks": ["parked"], "limits": {"sync_timeout": "20s"},
              "routes": [{"path": "POST /process/{n}", "task": "echo", "reply": {"status": 200, "body": {"t": "{id}"}}}]})
 
 
@@ -92,14 +92,14 @@ def test_in_flight_is_409(api):
     key = fresh_key()
     first = {}
     thread = threading.Thread(target=lambda: first.update(answer=api.client.run(
-        "sleep", b"0.8", mode="sync", headers=under(key))))
+        "sleep", b"3", mode="sync", headers=under(key))))
     thread.start()
     eventually(lambda: api.vhost.queues()["postback.inline.sleep"]["unacked"] == 1, what="it runs")
-    response = api.client.run("sleep", b"0.8", mode="sync", headers=under(key))
+    response = api.client.run("sleep", b"3", mode="sync", headers=under(key))
     problem(response, 409, "conflict")
     assert response.headers["Retry-After"]
     thread.join()
-    same(first["answer"], api.client.run("sleep", b"0.8", mode="sync", headers=under(key)))
+    same(first["answer"], api.client.run("sleep", b"3", mode="sync", headers=under(key)))
 
 
 def test_a_refusal_that_changed_nothing_frees_the_key(api):
@@ -130,7 +130,7 @@ def test_a_sync_call_that_ran_out_of_time_keeps_its_id(api):
     for _ in range(2):
         answers = []
         thread = threading.Thread(target=lambda: answers.append(api.client.run(
-            "parked", b"1", mode="sync", headers=under(key))))
+            "parked", b"1", mode="sync", timeout="3s", headers=under(key))))
         thread.start()
         request, _ = worker.take()
         ids.append(request["id"])
@@ -143,8 +143,8 @@ def test_a_sync_call_that_ran_out_of_time_keeps_its_id(api):
 
 def test_a_sync_call_that_ran_out_of_time_is_run_again_by_its_key(api):
     key = fresh_key()
-    problem(api.client.run("slow-at-first", b"1", mode="sync", headers=under(key)), 504, "handler-timeout")
-    again = api.client.run("slow-at-first", b"1", mode="sync", headers=under(key))
+    problem(api.client.run("slow-at-first", b"1", mode="sync", timeout="3s", headers=under(key)), 504, "handler-timeout")
+    again = api.client.run("slow-at-first", b"1", mode="sync", timeout="3s", headers=under(key))
     assert (again.status_code, again.content) == (200, b"done\n")
 
 

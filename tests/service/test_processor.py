@@ -99,7 +99,7 @@ def test_concurrency_is_what_runs_at_a_time(rig):
 
 def test_the_inline_lane_goes_first(rig):
     r = rig([{**SLEEP, "concurrency": 1}])
-    first = r.send("sleep", b'{"ms": 700}')
+    first = r.send("sleep", b'{"ms": 4000}')
     eventually(lambda: r.metric("postback_processor_running", task="sleep") == 1, what="one runs")
     durable = r.send("sleep", b'{"ms": 1}')
     eventually(lambda: r.metric("postback_processor_waiting", task="sleep") == 1, what="one waits")
@@ -281,7 +281,7 @@ def test_a_cut_before_publish_or_ack_loses_nothing(rig, broker_proxy, vhost, ste
 def test_nothing_starts_while_replies_cannot_be_published(own_stack, own_vhost, own_broker):
     own_stack.start({"processor": {"handlers": [ECHO, SLEEP]}}, only=("processor",))
     r = Rig(own_stack, own_vhost)
-    running = r.send("sleep", b'{"ms": 1500}')
+    running = r.send("sleep", b'{"ms": 5000}')
     eventually(lambda: r.metric("postback_processor_running") == 1)
     waiting = [r.send("echo", b"%d" % n) for n in range(5)]
     for task_id in waiting:
@@ -307,7 +307,7 @@ def test_a_reply_nobody_takes_keeps_the_request(rig):
     assert r.run("echo", b"next")["result"] == b"next"
     r.amqp.channel.queue_declare("later", exclusive=True)
     r.amqp.channel.queue_bind("later", "postback.reply", "later")
-    eventually(lambda: r.amqp.depth("later") == 1, timeout=30)
+    eventually(lambda: r.amqp.depth("later") == 1, timeout=60)
     r.await_acked("echo")
 
 
@@ -364,8 +364,8 @@ def test_a_redelivered_inline_request_is_not_run_again(rig):
 
 
 def test_shutdown_finishes_what_runs_and_puts_back_the_rest(rig):
-    r = rig([{**SLEEP, "concurrency": 1, "prefetch": 5}])
-    running = r.send("sleep", b'{"ms": 800}')
+    r = rig([{**SLEEP, "concurrency": 1, "prefetch": 5}], processor={"drain": "30s"})
+    running = r.send("sleep", b'{"ms": 4000}')
     eventually(lambda: r.metric("postback_processor_running") == 1)
     waiting = [r.send("sleep", b'{"ms": 1}') for _ in range(4)]
     eventually(lambda: r.metric("postback_processor_waiting") == 4)
@@ -416,7 +416,7 @@ def test_two_processors_share_the_work(rig):
 
 def test_slow_tasks_are_not_hoarded(rig):
     r = rig([{**SLEEP, "concurrency": 2}])
-    for _ in range(20):
+    for _ in range(60):
         r.send("sleep", b'{"ms": 400}')
     eventually(lambda: r.metric("postback_processor_tasks_total", outcome="succeeded") >= 4)
     assert r.metric("postback_processor_prefetch", task="sleep") <= 3
@@ -455,5 +455,5 @@ def test_a_reply_nobody_takes_does_not_hold_up_the_end(rig):
     r = rig([ECHO], processor={"drain": "30s"})
     r.publish("echo", r.request("echo", b"?"), reply_to="gone")
     eventually(lambda: r.metric("postback_processor_unconfirmed", task="echo") == 1)
-    r.stack.processor.stop(timeout=10)
+    r.stack.processor.stop(timeout=20)
     assert r.vhost.queues()["postback.tasks.echo"]["ready"] == 1

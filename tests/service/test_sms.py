@@ -383,15 +383,15 @@ def test_what_passes_the_rate_waits_and_is_not_lost(api, receiver):
 def test_a_provider_that_hangs_delays_no_webhook(api, receiver):
     api.config["notifier"]["webhook"] = {"secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], "allow": ["127.0.0.0/8"]}
     receiver.behave("/hangs", hang)
-    use(api, provider="http", url=receiver.url("/hangs"), timeout="5s", concurrency=2)
+    use(api, provider="http", url=receiver.url("/hangs"), timeout="10s", concurrency=2)
     stuck = [send(api, new_number(), "x") for _ in range(5)]
     receiver.await_hooks("/hangs", 2)
     task = api.client.submit("echo", 1, deliver={"webhook": receiver.url("/quick")})
-    await_deliveries(api, task, delivered=1, timeout=4)
+    await_deliveries(api, task, delivered=1, timeout=9)
     assert all(api.client.status(task)["deliveries"]["pending"] == 1 for task in stuck)
     receiver.behave("/hangs", 200)
     for task in stuck:
-        await_deliveries(api, task, delivered=1, timeout=30)
+        await_deliveries(api, task, delivered=1)
 
 
 # The configuration.

@@ -15,7 +15,7 @@ def in_background(call):
     thread = threading.Thread(target=lambda: out.update(result=call()))
     thread.start()
 
-    def join(timeout=30):
+    def join(timeout=60):
         thread.join(timeout)
         return out["result"]
 
@@ -73,7 +73,7 @@ def test_at_the_end_who_waits_is_answered_and_what_runs_is_finished(stack, parke
     task_id = stack.client.submit("parked", 1)
     poll = in_background(lambda: stack.client.get(f"/v1/tasks/{task_id}?wait=60"))
     prefer = in_background(lambda: stack.client.run("parked", b"1", headers={"Prefer": "wait=60"}))
-    sync = in_background(lambda: stack.client.run("sleep", b"1.5", mode="sync"))
+    sync = in_background(lambda: stack.client.run("sleep", b"5", mode="sync"))
     eventually(lambda: waiters(stack) == 2, what="both wait")
     eventually(lambda: vhost.queues()["postback.inline.sleep"]["unacked"] == 1, what="it runs")
     stopped = in_background(stack.gateway.stop)

@@ -25,7 +25,7 @@ class Supervisor:
         self.env = {"NOTIFY_SOCKET": str(path)}
         self.said = []
 
-    def hears(self, word, timeout=20):
+    def hears(self, word, timeout=60):
         """Waits until it is said again."""
         self.socket.settimeout(timeout)
         while True:
@@ -99,7 +99,7 @@ def test_the_second_signal_ends_it_at_once_and_the_log_says_so(stack):
     service.signal(signal.SIGTERM)
     eventually(lambda: "event=stopping" in service.log_text(), what="the end has begun")
     service.signal(signal.SIGTERM)
-    assert service.await_end(20) == 1
+    assert service.await_end(60) == 1
     assert 'event=cut_short why="a second signal"' in service.log_text()
 
 

@@ -47,7 +47,7 @@ api = module_stack(
         shell("long", "exec sleep 60", timeout="50s"),
         shell("floods", "yes", output_limit="64KiB"),
     ]},
-    gateway={"limits": {"sync_timeout": "2s"}, "tasks": ["parked"]})
+    gateway={"limits": {"sync_timeout": "5s"}, "tasks": ["parked"]})
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_an_upstreams_own_4xx_passes_through(api, status):
 def test_a_lower_timeout_counts(api):
     began = time.monotonic()
     problem(api.client.run("sleep", b"30", mode="sync", timeout="300ms"), 504, "handler-timeout")
-    assert time.monotonic() - began < 1.9
+    assert time.monotonic() - began < 4.9
 
 
 def test_a_task_that_nobody_runs_is_503(api):
@@ -135,14 +135,14 @@ def test_a_task_that_nobody_runs_is_503(api):
 
 
 def test_what_a_processor_gets_is_transient_and_expires(api, inline):
-    join = in_background(lambda: api.client.run("parked", b"1.0", mode="sync", timeout="1500ms"))
+    join = in_background(lambda: api.client.run("parked", b"1.0", mode="sync", timeout="4500ms"))
     request, properties = inline.take()
-    assert properties.expiration == "1500"
+    assert properties.expiration == "4500"
     assert properties.delivery_mode == 1
     assert properties.reply_to.startswith("postback.gateway.")
-    assert request["timeout_ms"] == 1500
+    assert request["timeout_ms"] == 4500
     assert request["max_attempts"] == 1
-    assert 0 < request["deadline"] - request["created_at"] <= 1600
+    assert 0 < request["deadline"] - request["created_at"] <= 4600
     assert msgpack.unpackb(request["context"])["is_inline"] is True
     inline.reply(request, properties, result=b"2.0", content_type="application/json")
     assert join().content == b"2.0"
@@ -163,7 +163,7 @@ def test_only_the_first_outcome_of_the_right_id_counts(api, inline):
 
 
 def test_a_late_reply_is_ignored(api, inline):
-    join = in_background(lambda: api.client.run("parked", b"1", mode="sync", timeout="200ms"))
+    join = in_background(lambda: api.client.run("parked", b"1", mode="sync", timeout="2s"))
     request, properties = inline.take()
     problem(join(), 504, "handler-timeout")
     inline.reply(request, properties, result=b"1", content_type="application/json")
@@ -179,7 +179,7 @@ def test_a_client_that_leaves_cancels_it(api, vhost_control):
         eventually(lambda: api.vhost.queues()[queue]["unacked"] == 1, what="it runs")
     control = vhost_control()
     assert control["kind"] == "cancel"
-    eventually(lambda: api.vhost.queues()[queue]["unacked"] == 0, timeout=1.9, what="the handler has stopped")
+    eventually(lambda: api.vhost.queues()[queue]["unacked"] == 0, timeout=4.9, what="the handler has stopped")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def descriptors(probe):
     return len(os.listdir(f"/proc/{probe.service.pid}/fd"))
 
 
-def await_no_sockets(probe, timeout=10):
+def await_no_sockets(probe, timeout=60):
     eventually(lambda: probe.json(target="/v1/sockets") == 0, timeout=timeout, what="all sockets are gone")
 
 
@@ -229,7 +229,7 @@ def test_a_client_that_does_not_answer_the_close_is_cut(probe):
     with RawSocket(probe.port) as connection:
         connection.say(TEXT, "close")
         assert connection.close_code() == 1000
-        assert connection.is_closed(timeout=6)
+        assert connection.is_closed(timeout=30)
     await_no_sockets(probe)
 
 
@@ -253,7 +253,7 @@ def test_a_client_that_never_reads_is_closed_and_costs_no_more_than_its_share(ma
                 connection.say(TEXT, "much")
         except OSError:
             pass
-        await_no_sockets(probe, timeout=15)
+        await_no_sockets(probe)
         assert resident(probe) - before < 64 << 20
     assert probe.metric("postback_gateway_refusals_total", reason="slow-reader") >= 1
     assert probe.metric("postback_gateway_bodies_bytes") < 65536
@@ -281,7 +281,7 @@ def test_a_flood_of_pings_without_reading_is_held_back(make_probe):
                 connection.send(burst)
         except OSError:
             pass
-        await_no_sockets(probe, timeout=15)
+        await_no_sockets(probe)
         assert resident(probe) - before < 64 << 20
 
 
@@ -351,13 +351,13 @@ def test_the_end_of_the_service_says_1001(make_probe):
     sockets = [RawSocket(probe.port) for _ in range(5)]
     sockets[4].send(frame(TEXT, "half a message")[:9])
     started = time.monotonic()
-    ending = threading.Thread(target=probe.service.stop, args=(8,))
+    ending = threading.Thread(target=probe.service.stop, args=(20,))
     ending.start()
     for connection in sockets[:3]:
         connection.ends_with(1001, answer=True)
     assert sockets[3].close_code() == 1001  # and then it says nothing
     assert sockets[4].close_code() == 1001
     ending.join()
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 20
     for connection in sockets:
         connection.close()

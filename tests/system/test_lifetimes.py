@@ -5,7 +5,7 @@ import pytest
 
 from lib.wait import eventually
 
-SHORT = {"store": {"task_ttl": "2s", "result_ttl": "1s"}}
+SHORT = {"store": {"task_ttl": "2s", "result_ttl": "3s"}}
 
 
 def code(client, task):
@@ -42,7 +42,7 @@ def test_a_result_is_gone_after_its_lifetime_and_not_before(stack):
     task = client.submit("echo", {})
     client.await_end(task)
     assert client.result(task).status_code == 200
-    eventually(lambda: code(client, task) == 410, timeout=20, what="the result expires")
+    eventually(lambda: code(client, task) == 410, timeout=60, what="the result expires")
     assert client.result(task).status_code == 410
     # Gone it stays: while the tombstone stands, and by its age afterwards.
     for _ in range(40):
@@ -61,7 +61,7 @@ def test_an_unfinished_task_past_its_lifetime_in_the_queue_is_dead(stack):
 
 
 @pytest.mark.parametrize("options", [
-    {"delay": "5s"},
+    {"delay": "7s"},
 ], ids=["delay"])
 def test_a_scheduled_task_outlives_the_age_at_which_others_are_gone(stack, options):
     client = stack.start(SHORT).client
@@ -74,7 +74,7 @@ def test_a_scheduled_task_outlives_the_age_at_which_others_are_gone(stack, optio
         seen.add(answer.json()["status"])
         return answer.json()["status"] == "succeeded"
 
-    eventually(ended, timeout=20, every=0.1, what="the delayed task succeeds")
+    eventually(ended, timeout=60, every=0.1, what="the delayed task succeeds")
     assert seen <= {"scheduled", "queued", "running", "succeeded"} and "scheduled" in seen
 
 
@@ -87,7 +87,7 @@ def test_a_task_in_thirty_days_is_scheduled(stack):
 def test_a_task_under_retries_is_never_gone(stack):
     client = stack.start({**SHORT, "processor": {"handlers": [{
         "task": "flaky", "exec": ["/bin/sh", "-c", 'test "$POSTBACK_ATTEMPT" -ge 4'],
-        "retry": {"attempts": 5, "base": "1s", "cap": "2s"}}]}}).client
+        "retry": {"attempts": 5, "base": "2s", "cap": "3s"}}]}}).client
     task = client.submit("flaky", {})
 
     def ended():
@@ -95,12 +95,12 @@ def test_a_task_under_retries_is_never_gone(stack):
         assert answer.status_code == 200, answer.text
         return answer.json()["status"] == "succeeded"
 
-    eventually(ended, timeout=30, every=0.1, what="the fourth attempt succeeds")
+    eventually(ended, timeout=60, every=0.1, what="the fourth attempt succeeds")
 
 
 def test_a_step_of_a_chain_waits_for_the_one_before_however_long(stack):
     client = stack.start({**SHORT, "processor": {"handlers": [
-        {"task": "slow", "exec": ["/bin/sleep", "4"]}, {"task": "echo", "builtin": "echo"}]},
+        {"task": "slow", "exec": ["/bin/sleep", "7"]}, {"task": "echo", "builtin": "echo"}]},
         "gateway": {"routes": [{"path": "POST /chain", "tasks": ["slow", "echo"]}]}}).client
     task = client.post("/chain", json={}).json()["id"]
 
@@ -109,4 +109,4 @@ def test_a_step_of_a_chain_waits_for_the_one_before_however_long(stack):
         assert answer.status_code == 200, answer.text
         return answer.json()["status"] == "succeeded"
 
-    eventually(ended, timeout=30, every=0.1, what="the second step succeeds")
+    eventually(ended, timeout=60, every=0.1, what="the second step succeeds")

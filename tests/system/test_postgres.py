@@ -19,13 +19,6 @@ WEBHOOK = {"secrets": [SECRET], "allow": ["127.0.0.0/8"], "schedule": ["0s"] + [
 HANDLERS = [{"task": "echo", "builtin": "echo", "concurrency": 32}, {"task": "sleep", "builtin": "sleep", "concurrency": 16}]
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.remove()
-
-
 @pytest.fixture
 def database(postgres):
     return postgres.database()
@@ -117,7 +110,7 @@ def test_what_was_delivered_while_the_server_was_away_for_longer_than_a_lease_is
         stack.await_ready()
         tasks = [stack.client.submit("echo", {"n": n}, deliver={"webhook": receiver.url()}) for n in range(count)]
         for _ in tasks:
-            assert came.acquire(timeout=20)
+            assert came.acquire(timeout=60)
         proxy.refuse()
         proxy.cut()
         eventually(lambda: "store_down" in stack.notifier.log_text(), what="the notifier has lost its store")
@@ -139,10 +132,10 @@ def test_sessions_that_hang_are_left_and_the_work_goes_on(stack, settings, postg
     thaw = postgres.freeze(database)
     try:
         after = stack.client.submit("echo", {"n": 2})
-        eventually(lambda: "does not answer" in stack.notifier.log_text(), timeout=40, what="the silence is noticed")
+        eventually(lambda: "does not answer" in stack.notifier.log_text(), timeout=90, what="the silence is noticed")
         assert stack.client.get("/livez").status_code == 200
-        stack.await_ready("notifier", timeout=40)
-        assert stack.client.await_end(after, timeout=40)["result"] == {"n": 2}
+        stack.await_ready("notifier", timeout=90)
+        assert stack.client.await_end(after, timeout=90)["result"] == {"n": 2}
     finally:
         thaw()
 
@@ -204,7 +197,7 @@ def test_a_server_that_goes_is_not_taken_for_a_wrong_certificate(stack, guarded,
     url = by_tls(guarded.database(), sslmode="verify-full", sslrootcert=authority.file)
     stack.start({"store": {"url": url}}, only=("notifier",))
     guarded.restart()
-    eventually(lambda: stack.notifier.log_text().count("event=store_up") == 2, timeout=30, what="the store is there again")
+    eventually(lambda: stack.notifier.log_text().count("event=store_up") >= 2, timeout=60, what="the store is there again")
     for line in stack.notifier.log_text().splitlines():
         assert "event=store_down" not in line or "it is tried again by itself" in line
 

@@ -115,29 +115,29 @@ def test_a_service_that_dies_is_started_again(server, kind):
     pid = server.pid_of(f"postback-{kind}")
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: is_gone(pid))
-    eventually(lambda: f"postback-{kind}" in " ".join(server.processes().values()), timeout=20)
-    eventually(lambda: server.client.get("/readyz").status_code == 200, timeout=30)
+    eventually(lambda: f"postback-{kind}" in " ".join(server.processes().values()), timeout=60)
+    eventually(lambda: server.client.get("/readyz").status_code == 200, timeout=90)
     eventually(lambda: ends_well(server), timeout=60)
 
 
 def test_a_broker_that_dies_is_started_again(server):
     assert ends_well(server)
     os.kill(server.pid_of("beam.smp"), signal.SIGKILL)
-    eventually(lambda: server.client.get("/readyz").status_code == 503, timeout=30)
+    eventually(lambda: server.client.get("/readyz").status_code == 503, timeout=90)
     eventually(lambda: server.client.get("/readyz").status_code == 200, timeout=60)
     eventually(lambda: ends_well(server), timeout=60)
 
 
 def test_a_second_server_on_the_same_state_is_refused(server):
     second = Server(server.state)
-    assert second.run_to_end(30) == 1
+    assert second.run_to_end(90) == 1
     assert "another script/server runs on" in second.output
     assert server.client.get("/livez").status_code == 200
 
 
 def test_a_taken_port_is_told_before_anything_starts(server, tmp_path):
     second = Server(tmp_path, port=server.port)
-    assert second.run_to_end(30) == 1
+    assert second.run_to_end(90) == 1
     assert f"gateway cannot listen on 127.0.0.1:{server.port}: Address already in use" in second.output
     assert not (tmp_path / "broker").exists()
 
@@ -146,7 +146,7 @@ def test_a_wrong_configuration_is_told_before_anything_starts(tmp_path):
     config = tmp_path / "wrong.yaml"
     config.write_text("gateway:\n  lissten: 127.0.0.1:1\n")
     server = Server(tmp_path / "state", "--config", config)
-    assert server.run_to_end(30) == 1
+    assert server.run_to_end(90) == 1
     assert f"{config}:2: gateway.lissten" in server.output
     assert not (tmp_path / "state/broker").exists()
 
@@ -163,5 +163,5 @@ def test_it_leaves_nothing_running_even_when_a_child_hangs(tmp_path, number):
     finally:
         code = server.stop(number)
     assert code == 0, server.output
-    eventually(lambda: not [command for pid, command in pids.items() if not is_gone(pid)], timeout=5)
+    eventually(lambda: not [command for pid, command in pids.items() if not is_gone(pid)], timeout=90)
     assert not is_open(server.port)
