@@ -12,7 +12,7 @@
 #include "runtime/clock.h"
 #include "tests/unit/postgres_server.h"
 
-enum { PATIENCE_MS = 30000 };
+enum { PATIENCE_MS = 120000 };
 
 /* ---- waiting ---- */
 

@@ -39,7 +39,7 @@ void fixture_close(struct fixture *f);
 /* For cmocka: a new fixture for each test. */
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
-/* Runs the loop until *flag. Fails the test after half a minute. */
+/* Runs the loop until *flag. Fails the test after two minutes. */
 void fixture_await(struct fixture *f, const bool *flag);
 /* True: it is up. False: it went down since the last of these calls, whatever it is now. */
 void fixture_await_up(struct fixture *f, bool is_up);
