@@ -5,18 +5,10 @@ import pytest
 
 from lib import steps
 from lib.metrics import metric
-from lib.postgres import Postgres
 from lib.sse import EventStream
 from lib.wait import eventually
 
 STEPS = 7
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.remove()
 
 
 def two_gateways(stack, **more):
