@@ -162,7 +162,7 @@ static void term_comes_first_and_kill_after_the_grace(void **state)
 
 	while (t.output.len == 0)
 		event_base_loop(loop_base(t.loop), EVLOOP_ONCE);
-	child_end(c, 5000);
+	child_end(c, 60000);
 	finish(*state, &t);
 	assert_int_equal(t.end.code, 9);
 	done(&t);

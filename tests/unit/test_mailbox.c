@@ -107,7 +107,7 @@ static void nothing_is_lost_and_each_sender_keeps_its_order(void **state)
 	while (taken < SENDERS * LETTERS) {
 		struct pollfd fd = {.fd = mailbox_fd(m), .events = POLLIN};
 
-		assert_int_equal(poll(&fd, 1, 10000), 1);
+		assert_int_equal(poll(&fd, 1, 60000), 1);
 		for (struct mail *mail = mailbox_take(m); mail; mail = mail->next, taken++) {
 			struct letter *letter = (struct letter *)mail;
 
