@@ -80,7 +80,7 @@ def await_word(stack, kind, event, *words):
         assert fitting, f"{words} in {lines(service, event)}"
         return fitting
 
-    (line, *more) = eventually(told, timeout=20, what=f"{kind} says {event}")
+    (line, *more) = eventually(told, timeout=60, what=f"{kind} says {event}")
     connections = {re.search(r'connection="[^"]* (\w+)"', one)[1] for one in [line, *more] if "connection=" in one}
     assert len(more) + 1 <= max(1, len(connections)), [line, *more]
     answer = stack.client_of(kind).get("/readyz")

@@ -24,7 +24,7 @@ def running_app(folder):
             return response.status == 200
 
     try:
-        eventually(answers, timeout=30, what="uvicorn answers")
+        eventually(answers, timeout=90, what="uvicorn answers")
         yield port, log
     finally:
         process.terminate()

@@ -85,7 +85,7 @@ class Kannel:
     def _is_up(self):
         query = urllib.parse.urlencode({"password": PASSWORD})
         url = f"http://127.0.0.1:{self.ports['admin']}/status.txt?{query}"
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=30) as answer:
             status = answer.read().decode()
         return re.search(r"smsbox:.*127\.0\.0\.1", status) and re.search(r"FAKE.*\(online", status) and is_open(
             self.ports["sendsms"])
@@ -96,7 +96,7 @@ class Kannel:
         found = [_message(line) for line in re.findall(r"Got message \d+: <(.*)>$", seen, re.MULTILINE)]
         return [message for message in found if message and to in (None, message.to)]
 
-    def await_messages(self, to, count, timeout=20):
+    def await_messages(self, to, count, timeout=60):
         eventually(lambda: len(self.messages(to)) >= count, timeout=timeout, what=f"{count} messages to {to}")
         return self.messages(to)
 

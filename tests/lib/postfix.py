@@ -134,7 +134,7 @@ class Postfix:
         _run("/usr/sbin/postfix", "-c", str(self.folder / "etc"), "check")
         self.process = spawn(["/usr/lib/postfix/sbin/master", "-s", "-c", str(self.folder / "etc")],
                              self.folder / "postfix.out", start_new_session=True)
-        eventually(lambda: all(map(is_open, self.ports.values())), timeout=20,
+        eventually(lambda: all(map(is_open, self.ports.values())), timeout=60,
                    what=f"Postfix listens: {self.log()[-2000:]}")
 
     def stop(self):
@@ -148,7 +148,7 @@ class Postfix:
         files = sorted(new.iterdir(), key=lambda file: file.stat().st_mtime_ns) if new.exists() else []
         return [_parsed(file.read_bytes()) for file in files]
 
-    def await_mails(self, mailbox, count=1, subject=None, timeout=20):
+    def await_mails(self, mailbox, count=1, subject=None, timeout=60):
         """The mails there, of a subject if one is given, when there are so many."""
         def found():
             return [mail for mail in self.mails(mailbox) if subject is None or mail["subject"] == subject]

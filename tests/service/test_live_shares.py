@@ -71,7 +71,7 @@ def test_waiting_calls_and_followed_tasks_are_shared(stack):
     tasks = {tenant: [client.submit("parked", n) for n in range(3)] for tenant, client in (("acme", acme), ("other", other))}
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        waiting = [pool.submit(acme.get, f"/v1/tasks/{tasks['acme'][0]}?wait=4") for _ in range(2)]
+        waiting = [pool.submit(acme.get, f"/v1/tasks/{tasks['acme'][0]}?wait=8") for _ in range(2)]
         eventually(lambda: metric(stack.client, "postback_gateway_waiters") == 2, what="acme has its share")
         problem(acme.get(f"/v1/tasks/{tasks['acme'][1]}?wait=1"), 429, "tenant-limit")
         assert acme.envelope("parked", 1, headers={"Prefer": "wait=20"}).status_code == 202

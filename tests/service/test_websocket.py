@@ -55,7 +55,7 @@ def refusal(stack, target, headers=None, client=None):
 
 def test_a_task_is_told_from_what_it_is_to_its_end(stack):
     client = stack.start().client
-    task = client.submit("sleep", {"seconds": 1.3})
+    task = client.submit("sleep", {"seconds": 3})
     with socket_of(stack, task) as connection:
         documents = told_to_the_end(connection)
         connection.ends_with(1000, answer=True)
@@ -231,7 +231,7 @@ def test_what_cannot_be_followed_is_named_and_the_connection_stays(stack):
 
 
 def test_a_connection_that_follows_nothing_is_closed_and_one_that_does_is_not(stack):
-    client = stack.start({"gateway": {"live": {"idle_timeout": "700ms"}}}).client
+    client = stack.start({"gateway": {"live": {"idle_timeout": "2s"}}}).client
     task = client.submit("echo", 1, delay="1h")
     with many(stack) as idle, many(stack) as busy:
         busy.say(1, json.dumps({"subscribe": task}))
@@ -314,7 +314,7 @@ def test_a_ticket_for_one_task_opens_that_and_nothing_else(keyed):
 
 
 def test_a_ticket_is_over_at_its_time_and_what_it_opened_stays(stack):
-    stack.start({"gateway": {"auth": AUTH, "live": {"ticket_ttl": "1s"}}})
+    stack.start({"gateway": {"auth": AUTH, "live": {"ticket_ttl": "3s"}}})
     acme = client_of(stack, "acme")
     task = acme.submit("echo", 1, delay="1h")
     target = f"/v1/tasks/{task}/ws?ticket={ticket_of(acme)}"

@@ -51,7 +51,7 @@ class Page:
         return {"status": item.get_attribute("data-status"), "via": item.get_attribute("data-via"),
                 "revs": [int(rev) for rev, _ in told], "told": [status for _, status in told]}
 
-    def await_end(self, timeout=30):
+    def await_end(self, timeout=90):
         eventually(lambda: self.card()["status"] in ("succeeded", "failed", "canceled", "dead"), timeout=timeout,
                    what=self.driver.get_log("browser"))
         card = self.card()
@@ -114,7 +114,7 @@ def test_without_a_choice_it_is_a_websocket(start):
 def test_where_one_way_is_closed_it_takes_the_next(start, scripts, way):
     page = start(scripts=scripts)
     page.submit(payload='{"seconds": 5}' if way == "poll" else '{"seconds": 3}')
-    card = page.await_end(timeout=40)
+    card = page.await_end()
     assert (card["status"], card["via"]) == ("succeeded", way)
 
 
