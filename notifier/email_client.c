@@ -266,13 +266,17 @@ static CURLcode try(struct worker *w, struct email_job *job)
 	return rc;
 }
 
-/* Servers close connections that were kept, some after so many mails: that says nothing of the next one. */
-static bool was_kept_too_long(const struct worker *w, CURLcode rc)
+/*
+ * Servers close connections that were kept, some after so many mails: that says nothing of the next one. libcurl counts a
+ * connection that was never made as none, too.
+ */
+static bool was_kept_too_long(const struct worker *w, bool was_kept, CURLcode rc)
 {
 	const struct email_job *job = w->job;
 	long connects = 1;
 
-	if (rc == CURLE_OK || rc == CURLE_OPERATION_TIMEDOUT || rc == CURLE_ABORTED_BY_CALLBACK || !w->easy)
+	if (!was_kept || rc == CURLE_OK || rc == CURLE_OPERATION_TIMEDOUT ||
+		rc == CURLE_ABORTED_BY_CALLBACK || !w->easy)
 		return false;
 	curl_easy_getinfo(w->easy, CURLINFO_NUM_CONNECTS, &connects);
 	return connects == 0 && job->session.step <= EMAIL_STEP_MAIL &&
@@ -281,6 +285,7 @@ static bool was_kept_too_long(const struct worker *w, CURLcode rc)
 
 static void work(struct worker *w, struct email_job *job)
 {
+	bool was_kept = w->easy;
 	CURLcode rc;
 
 	job->was_tried = true;
@@ -288,7 +293,7 @@ static void work(struct worker *w, struct email_job *job)
 	w->job = job;
 	w->deadline_ms = job->began_ms + w->client->options->timeout_ms;
 	rc = try(w, job);
-	if (was_kept_too_long(w, rc)) {
+	if (was_kept_too_long(w, was_kept, rc)) {
 		disconnect(w);
 		rc = try(w, job);
 	}
