@@ -43,15 +43,29 @@ static int check_tenant(const void *value, char *why, size_t why_len)
 	return check_secrets(&tenant->secrets, why, why_len);
 }
 
+static bool is_any_keyless(const struct webhook_options *o)
+{
+	const struct webhook_tenant *tenants = o->tenants.items;
+
+	for (size_t i = 0; i < o->tenants.len; i++)
+		if (tenants[i].secrets.len == 0 && !*o->signing_key)
+			return true;
+	return false;
+}
+
 int webhook_options_check(const void *value, char *why, size_t why_len)
 {
 	const struct webhook_options *o = value;
+	const char *what = NULL;
 
-	if (options_has_twice(&o->tenants, sizeof(struct webhook_tenant))) {
-		snprintf(why, why_len, "names a tenant twice: all its secrets stand in one list");
-		return -EINVAL;
-	}
-	return check_secrets(&o->secrets, why, why_len);
+	if (options_has_twice(&o->tenants, sizeof(struct webhook_tenant)))
+		what = "names a tenant twice: all its secrets stand in one list";
+	else if (is_any_keyless(o))
+		what = "names a tenant without secrets, whose messages nothing would sign: leave it out and the general ones do";
+	if (!what)
+		return check_secrets(&o->secrets, why, why_len);
+	snprintf(why, why_len, "%s", what);
+	return -EINVAL;
 }
 
 static int check_signing_key(const void *value, char *why, size_t why_len)

@@ -425,6 +425,7 @@ WRONG_OPTIONS = [
     ({"tenants": [{"tenant": "a", "secrets": [SECRET] * 9}]}, "notifier.webhook.tenants[0]", "more than 8"),
     ({"tenants": [{"tenant": "a", "secrets": ["whsec_AAAA"]}]}, "notifier.webhook.tenants[0].secrets[0]", "whsec_"),
     ({"tenants": [{"tenant": "a", "secrets": [SECRET]}] * 2}, "notifier.webhook", "names a tenant twice"),
+    ({"secrets": [SECRET], "tenants": [{"tenant": "a"}]}, "notifier.webhook", "without secrets"),
     ({"signing_key": SECRET}, "notifier.webhook.signing_key", "whsk_"),
     ({"allow": ["10.0.0.0/8", "localhost"]}, "notifier.webhook.allow", "entry 1"),
     ({"schedule": []}, "notifier.webhook.schedule", "durations"),
