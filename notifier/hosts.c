@@ -10,6 +10,8 @@ enum {
 	WAIT_MIN_MS = 100,
 	WAIT_MAX_MS = 60000,
 	FULL_MS = 1000,
+	SILENCE_MS = 250,      /* shorter ones may be of anybody's making */
+	US_PER_MS_GIVEN = 750, /* of each millisecond that a call takes */
 };
 
 struct host {
@@ -22,6 +24,7 @@ struct host {
 	int64_t took_ms;       /* of a call, smoothed */
 	int64_t busy_since_ms; /* the last call that ended, or the first that began */
 	int64_t slot_us;       /* up to when its time is given to those put off */
+	int64_t step_us;       /* of it to each of them */
 	size_t origin_len;
 	uint8_t origin[];
 };
@@ -223,19 +226,29 @@ static void give_bytes(struct hosts *t, struct visit *v)
 	t->bytes -= v->bytes;
 }
 
-/* One after the other, as fast as it has been answering; the longer it has been silent, the slower it is taken to be. */
-static int64_t put_off_ms(const struct hosts *t, struct host *h, int64_t now_ms)
+/*
+ * The time given to each: a little less than the host has been needing, as one too early is queued or put off once more,
+ * and one too late leaves the host idle. The longer it has been silent, the slower it is taken to be.
+ */
+static int64_t step_us_of(const struct host *h, int64_t now_ms)
 {
 	int64_t silent_ms = h->calls > 0 ? now_ms - h->busy_since_ms : 0;
-	int64_t took_ms = silent_ms > h->took_ms ? silent_ms : h->took_ms;
+	int64_t took_ms = silent_ms > SILENCE_MS && silent_ms > h->took_ms ? silent_ms : h->took_ms;
 	int64_t lanes = h->trust > 0 ? (int64_t)h->trust : 1;
-	int64_t step_us = (took_ms > 0 ? took_ms : 1) * 1000 / lanes + 1;
+
+	return (took_ms > 0 ? took_ms : 1) * US_PER_MS_GIVEN / lanes + 1;
+}
+
+/* One after the other. Those put off before count with what the host is known to need now: it may have been a hiccup. */
+static int64_t put_off_ms(const struct hosts *t, struct host *h, int64_t now_ms)
+{
+	int64_t step_us = step_us_of(h, now_ms);
 	int64_t from_us = now_ms * 1000 + (int64_t)h->queued * step_us;
+	int64_t before = h->slot_us > from_us ? (h->slot_us - from_us) / h->step_us : 0;
 	int64_t wait_ms;
 
-	if (h->slot_us < from_us)
-		h->slot_us = from_us;
-	h->slot_us += step_us;
+	h->step_us = step_us;
+	h->slot_us = from_us + (before + 1) * step_us;
 	if (h->slot_us > (now_ms + WAIT_MAX_MS) * 1000)
 		h->slot_us = (now_ms + WAIT_MAX_MS) * 1000;
 	wait_ms = h->slot_us / 1000 - now_ms;

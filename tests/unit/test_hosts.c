@@ -152,6 +152,37 @@ static void those_put_off_come_back_one_after_the_other(void **state)
 	assert_int_equal(before_ms, 60000);
 }
 
+/* Enters until one is put off. */
+static int64_t put_off(struct world *w, const char *host)
+{
+	while (enter(w, host) != VISIT_BUSY)
+		;
+	return w->wait_ms;
+}
+
+static void a_hiccup_does_not_put_off_what_comes_after_it(void **state)
+{
+	struct world *w = *state;
+	struct visit *running;
+	enum visit_turn turn;
+	int64_t long_ms = 0;
+
+	earn_trust(w, "a");
+	running = last(w);
+	put_off(w, "a");
+	w->now_ms += 2000;
+	for (int i = 0; i < 100; i++)
+		long_ms = put_off(w, "a");
+	assert_true(long_ms > 10000);
+	leave(w, running, RESPONSE_HOST_ANSWERED);
+	while ((running = next(w, &turn))) {
+		assert_int_equal(turn, VISIT_GO);
+		w->now_ms += 1;
+		leave(w, running, RESPONSE_HOST_ANSWERED);
+	}
+	assert_in_range(put_off(w, "a"), 100, long_ms / 10);
+}
+
 static void a_silent_host_is_closed_and_what_queued_is_told(void **state)
 {
 	struct world *w = *state;
@@ -325,6 +356,7 @@ int main(void)
 		TEST(calls_to_one_host_are_bounded_and_others_go_on),
 		TEST(one_host_never_queues_more_than_a_part),
 		TEST(those_put_off_come_back_one_after_the_other),
+		TEST(a_hiccup_does_not_put_off_what_comes_after_it),
 		TEST(a_silent_host_is_closed_and_what_queued_is_told),
 		TEST(a_silent_host_is_closed_while_calls_to_it_hang),
 		TEST(one_probe_decides),
